@@ -1,0 +1,24 @@
+"""Where a run is written and how it is repeated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from chunfen.settings.base import Settings
+
+
+class RunSettings(Settings):
+    """The run folder, its seed, and how the command behaves."""
+
+    output_dir: Path = Path("runs")
+    """Folder that holds the run folders."""
+    name: str | None = None
+    """Name of the run folder; none: <time>-<verb>-<model>."""
+    resume: bool = False
+    """Continue the newest unfinished run with the same settings instead of starting a new one."""
+    seed: int = 42
+    """Seed of everything random: sampling, order of rows, initial weights, resampling."""
+    lang: str = "auto"
+    """Language of messages and reports: en, zh; auto: from the locale."""
+    dry_run: bool = False
+    """Print the resolved settings and the plan, and stop."""
