@@ -6,29 +6,19 @@ same door as a stranger's plug-in: an entry point in the group ``chunfen.<kind>`
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Generic, TypeVar
 
+from chunfen.errors import SettingError
+from chunfen.errors import did_you_mean as did_you_mean
+
 T = TypeVar("T")
 
 
-class UnknownNameError(LookupError):
+class UnknownNameError(SettingError, LookupError):
     """A name that nobody registered; the message holds the nearest known names."""
-
-
-def did_you_mean(name: str, known: Iterable[str], *, most: int = 3) -> str:
-    """A hint such as ``" Did you mean 'dpo'?"``, or nothing where no known name is near.
-
-    >>> did_you_mean("dop", ["dpo", "sft"])
-    " Did you mean 'dpo'?"
-    >>> did_you_mean("zzz", ["dpo", "sft"])
-    ''
-    """
-    near = difflib.get_close_matches(name, list(known), n=most, cutoff=0.6)
-    return f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
 
 
 class Registry(Generic[T]):
@@ -78,4 +68,4 @@ class Registry(Generic[T]):
             module, _, attribute = found.partition(":")
             found = getattr(import_module(module), attribute)
             self._where[name] = found
-        return found  # type: ignore[return-value]
+        return found
