@@ -21,6 +21,8 @@ class AuditSettings(Settings):
     """Endpoints to measure (line, reverse, choice, reply, story); empty: all that the axis has."""
     split: Literal["train", "dev", "test"] = "test"
     """Which part of the items: test is what verdicts are given on; choices are made on dev."""
+    quick: bool = False
+    """Fewer items and training steps: a rehearsal, not a proof. Every page that comes of it says so."""
     samples: Annotated[int, Field(ge=1)] = 1
     """Sampled replies per prompt on the endpoints that read generated text."""
     max_new_tokens: Annotated[int, Field(ge=1)] = 32

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from chunfen.settings.base import Settings
 
 
-class RunSettings(Settings):
+class CommonSettings(Settings):
+    """How a command behaves, whatever it does."""
+
+    seed: int = 42
+    """Seed of everything random: sampling, order of rows, initial weights, resampling."""
+    lang: Literal["auto", "en", "zh"] = "auto"
+    """Language of messages and reports; auto: from the locale."""
+    dry_run: bool = False
+    """Print the resolved settings, where each came from, and the plan; then stop."""
+
+
+class RunSettings(CommonSettings):
     """The run folder, its seed, and how the command behaves."""
 
     output_dir: Path = Path("runs")
@@ -16,9 +28,3 @@ class RunSettings(Settings):
     """Name of the run folder; none: <time>-<verb>-<model>."""
     resume: bool = False
     """Continue the newest unfinished run with the same settings instead of starting a new one."""
-    seed: int = 42
-    """Seed of everything random: sampling, order of rows, initial weights, resampling."""
-    lang: str = "auto"
-    """Language of messages and reports: en, zh; auto: from the locale."""
-    dry_run: bool = False
-    """Print the resolved settings and the plan, and stop."""

@@ -1,0 +1,57 @@
+"""Names and values of older generations of the public tool, and what they are called today (aliases.yaml)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from functools import cache
+from importlib.resources import files
+
+import yaml
+
+
+@cache
+def _table() -> dict[str, dict[str, object]]:
+    text = files("chunfen.settings").joinpath("aliases.yaml").read_text(encoding="utf-8")
+    table: dict[str, dict[str, object]] = yaml.safe_load(text)
+    return table
+
+
+def current_name(name: str, known: Collection[str]) -> str | None:
+    """Today's name of an option of a verb that has the options `known`; None: nobody knows it there.
+
+    >>> current_name("lora-rank", ["lora_rank"]), current_name("sft_type", ["tuner_type"])
+    ('lora_rank', 'tuner_type')
+    >>> current_name("sft_type", ["model"]) is None
+    True
+    """
+    plain = name.replace("-", "_")
+    if plain in known:
+        return plain
+    today = successor(plain)
+    return today if today in known else None
+
+
+def successor(name: str) -> str | None:
+    """What an older name became, whether or not the verb at hand has it."""
+    today = _table()["names"].get(name.replace("-", "_"))
+    return None if today is None else str(today)
+
+
+def current_value(name: str, value: object) -> object:
+    """Today's word for an older value of an option; any other value comes back as it is.
+
+    >>> current_value("target_modules", ["DEFAULT"]), current_value("target_modules", "q_proj")
+    (['all-linear'], 'q_proj')
+    """
+    words = _table()["values"].get(name)
+    if not isinstance(words, dict):
+        return value
+    if isinstance(value, list):
+        return [words.get(v, v) for v in value]
+    key = str(value).lower() if isinstance(value, bool) else value
+    return words.get(key, value)
+
+
+def older_names() -> dict[str, str]:
+    """Every older name and today's, for the documentation."""
+    return {old: str(new) for old, new in _table()["names"].items()}
