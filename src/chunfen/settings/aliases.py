@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 import yaml
 
 
 @cache
 def _table() -> dict[str, dict[str, object]]:
-    text = files("chunfen.settings").joinpath("aliases.yaml").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("aliases.yaml").read_text(encoding="utf-8")
     table: dict[str, dict[str, object]] = yaml.safe_load(text)
     return table
 
@@ -40,14 +40,12 @@ def successor(name: str) -> str | None:
 def current_value(name: str, value: object) -> object:
     """Today's word for an older value of an option; any other value comes back as it is.
 
-    >>> current_value("target_modules", ["DEFAULT"]), current_value("target_modules", "q_proj")
-    (['all-linear'], 'q_proj')
+    >>> current_value("target_modules", "DEFAULT"), current_value("target_modules", "q_proj")
+    ('all-linear', 'q_proj')
     """
     words = _table()["values"].get(name)
     if not isinstance(words, dict):
         return value
-    if isinstance(value, list):
-        return [words.get(v, v) for v in value]
     key = str(value).lower() if isinstance(value, bool) else value
     return words.get(key, value)
 

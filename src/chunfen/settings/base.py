@@ -1,4 +1,4 @@
-"""How settings are made: frozen pydantic models, one topic a file; a verb's settings inherit the topics it uses.
+"""How settings are made: frozen pydantic models, one topic a file; a verb inherits the topics that it uses.
 
 The only place where an option is named, typed, defaulted and described. Command line, YAML files, JSON Schema
 and the option tables of the documentation are derived from these classes.

@@ -1,10 +1,11 @@
-"""What each option is, in words: read off the settings classes for help, error messages and the option tables."""
+"""What each option is, in words: read off the settings for help, error messages and the option tables."""
 
 from __future__ import annotations
 
 import types
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from inspect import get_annotations
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -81,15 +82,14 @@ def accepts(annotation: Any, metadata: Iterable[Any] = ()) -> str:
     if origin is Literal:
         return ", ".join(map(str, arguments))
     if origin is tuple:
-        return (
-            "a list of" + (" " if arguments[0] in PLAIN else ": ") + accepts(arguments[0]).removeprefix("a ")
-        )
+        inner = accepts(arguments[0])
+        return f"a list of {inner.removeprefix('a ')}" if arguments[0] in PLAIN else f"a list of: {inner}"
     return PLAIN.get(annotation, getattr(annotation, "__name__", str(annotation))) + bounds
 
 
 def _topic(cls: type[Settings], name: str) -> type[Settings]:
     """The most derived class that defines the field."""
-    return next(c for c in cls.__mro__ if name in c.__dict__.get("__annotations__", {}))
+    return next(c for c in cls.__mro__ if name in get_annotations(c))
 
 
 def _option(cls: type[Settings], name: str, field: FieldInfo) -> Option:

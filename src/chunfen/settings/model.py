@@ -19,7 +19,8 @@ class ModelSettings(Settings):
     revision: str | None = None
     """A branch, tag or commit of the model on its hub; none: the hub's default."""
     torch_dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Number format of the weights. auto: float32 on a CPU, bfloat16 on a GPU. Audits are exact in float32 only."""
+    """Number format of the weights. auto: float32 on a CPU, bfloat16 on a GPU.
+    Audits are exact in float32 only."""
     attn_impl: Literal["auto", "eager", "sdpa"] = "auto"
     """Attention code of transformers; auto: its own choice."""
     device: str = "auto"

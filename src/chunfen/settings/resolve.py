@@ -82,8 +82,8 @@ def resolve(
 ) -> Resolved[S]:
     """The settings of a verb, with their origin.
 
-    cli_values: option → text, list of texts or bool, as typed. saved: settings kept with a checkpoint; keys of
-    other verbs among them are passed over.
+    cli_values: option → text, list of texts or bool, as typed. saved: settings kept with a checkpoint; those
+    of other verbs among them are passed over.
     Raises SettingError, in one message, for every unknown name and every value that is not accepted.
     """
     known = {option.name: option for option in options(cls)}
@@ -135,13 +135,12 @@ def _renamed(given: Mapping[str, Given]) -> tuple[str, ...]:
 def _value(option: Option, entry: Given) -> Any:
     """What pydantic gets to see: lists split at commas, older words replaced, "none" as None."""
     value = entry.value
-    if option.is_list and value is not None:
-        parts = value if isinstance(value, list | tuple) else [value]
+    if option.is_list:
+        parts = value if isinstance(value, list | tuple) else [] if value is None else [value]
         value = [p.strip() for part in parts for p in (part.split(",") if isinstance(part, str) else [part])]
         value = [p for p in value if p not in ("", "none")]
+        return tuple(current_value(option.name, p) for p in value)
     value = current_value(option.name, value)
-    if option.is_list:
-        return tuple(value or ())
     if option.may_be_none and isinstance(value, str) and value.lower() in ("none", "null"):
         return None
     return value
