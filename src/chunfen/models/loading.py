@@ -1,0 +1,168 @@
+"""From a name to a model in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from chunfen.errors import SettingError
+from chunfen.hub.quiet import quiet
+from chunfen.models.catalog import ModelSpec, fetch, resolve
+from chunfen.models.fingerprint import fingerprint
+from chunfen.models.templates import render
+
+if TYPE_CHECKING:
+    import torch
+    from peft import PeftModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model in memory with all that is needed to ask it.
+
+    model: in evaluation mode, on ``device``; a PeftModel if adapters were given. path: the folder it was read from.
+    fingerprint: hash over weights, config, tokenizer, template, adapters, dtype and system prompt.
+    system: the system prompt that chats begin with; None: what the template says.
+    """
+
+    model: PreTrainedModel | PeftModel
+    tokenizer: PreTrainedTokenizerBase
+    spec: ModelSpec
+    path: Path
+    device: torch.device
+    fingerprint: str
+    system: str | None = None
+    adapters: tuple[Path, ...] = ()
+
+    def chat_ids(
+        self, messages: Iterable[tuple[str, str]], *, add_generation_prompt: bool = True
+    ) -> list[int]:
+        """Token ids of a chat by the model's template; see `chunfen.models.templates.render`."""
+        return render(
+            self.tokenizer, messages, system=self.system, add_generation_prompt=add_generation_prompt
+        )
+
+
+def load_model(
+    model: str | ModelSpec = "smollm2-135m-instruct",
+    *,
+    adapters: Sequence[str | Path] = (),
+    hub: str = "auto",
+    revision: str | None = None,
+    torch_dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto",
+    attn_impl: Literal["auto", "eager", "sdpa"] = "auto",
+    device: str = "auto",
+    trust_remote_code: bool = False,
+    system: str | None = None,
+) -> LoadedModel:
+    """Fetch a model if it is not there yet, and load it for use.
+
+    model: a catalogued name, ``org/name`` or a folder. adapters: folders of PEFT adapters, applied in order.
+    torch_dtype auto: float32 on a CPU, bfloat16 on a GPU. Weights are read from safetensors only, never from pickles.
+    Raises SettingError for a setting that cannot be used, HubError where the model cannot be had.
+
+    Example: ``load_model().chat_ids([("user", "Hi")])``.
+    """
+    spec = resolve(model)
+    folders = [_adapter_folder(str(adapter)) for adapter in adapters]
+    path = fetch(spec, hub=hub, revision=revision)
+    quiet()
+    target = pick_device(device)
+    dtype = pick_dtype(torch_dtype, target)
+    tokenizer, loaded = _read(path, dtype, attn_impl, trust_remote_code)
+    for folder in folders:
+        loaded = _with_adapter(loaded, folder, spec.name)
+    return LoadedModel(
+        model=loaded.to(target).eval(),
+        tokenizer=tokenizer,
+        spec=spec,
+        path=path,
+        device=target,
+        fingerprint=fingerprint([path, *folders], {"dtype": str(dtype), "system": system}),
+        system=system,
+        adapters=tuple(folders),
+    )
+
+
+def pick_device(device: str) -> torch.device:
+    """The torch device of a setting; auto: a GPU where there is one. Raises SettingError for one that is not here."""
+    import torch
+
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        picked = torch.device(device)
+        torch.empty(0, device=picked)
+    except (RuntimeError, AssertionError) as error:  # AssertionError: "Torch not compiled with CUDA enabled"
+        reason = str(error).splitlines()[0]
+        raise SettingError(
+            f"device {device!r} cannot be used here: {reason}. Give cpu, cuda, cuda:1 … or auto."
+        ) from None
+    return picked
+
+
+def pick_dtype(torch_dtype: str, device: torch.device) -> torch.dtype:
+    """The number format of a setting; auto: float32 on a CPU, bfloat16 elsewhere."""
+    import torch
+
+    if torch_dtype == "auto":
+        return torch.float32 if device.type == "cpu" else torch.bfloat16
+    dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if torch_dtype not in dtypes:
+        raise SettingError(f"torch_dtype {torch_dtype!r}: give auto, {', '.join(dtypes)}.")
+    return dtypes[torch_dtype]
+
+
+def _read(
+    path: Path, dtype: torch.dtype, attn_impl: str, trust_remote_code: bool
+) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    more: dict[str, Any] = {} if attn_impl == "auto" else {"attn_implementation": attn_impl}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
+        model = AutoModelForCausalLM.from_pretrained(
+            path, dtype=dtype, use_safetensors=True, trust_remote_code=trust_remote_code, **more
+        )
+    except (OSError, ValueError, ImportError, KeyError) as error:
+        raise SettingError(f"model folder {path} cannot be loaded: {_advice(error)}") from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer, model
+
+
+def _advice(error: Exception) -> str:
+    """The first line of a library's error, with what to do about the two that users meet."""
+    text = str(error)
+    first = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
+    if "trust_remote_code" in text:
+        return "it brings its own code. If you have read and trust that code, add --trust_remote_code true."
+    if "safetensors" in text:
+        return f"it has no safetensors weights, and pickled ones are not read because they can run code. ({first})"
+    return first
+
+
+def _adapter_folder(adapter: str) -> Path:
+    folder = Path(adapter).expanduser().absolute()
+    if not (folder / "adapter_config.json").is_file():
+        raise SettingError(
+            f"adapters {adapter!r}: the folder has no adapter_config.json, so it holds no PEFT adapter."
+        )
+    return folder
+
+
+def _with_adapter(model: PreTrainedModel | PeftModel, folder: Path, name: str) -> PeftModel:
+    """The model with one more adapter folded around it (merged first, if there is one already)."""
+    from peft import PeftModel
+
+    base = model.merge_and_unload() if isinstance(model, PeftModel) else model
+    try:
+        return PeftModel.from_pretrained(base, folder, use_safetensors=True)
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise SettingError(
+            f"adapters {str(folder)!r} does not fit the model {name!r}: {str(error).splitlines()[0]} "
+            "An adapter only fits the model it was trained on."
+        ) from error
