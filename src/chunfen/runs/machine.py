@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import shutil
@@ -35,8 +36,6 @@ def versions() -> dict[str, str]:
 @cache
 def code_hash() -> str:
     """One hash over every source and data file of this package."""
-    import hashlib
-
     kept = (p for p in PACKAGE_FOLDER.rglob("*") if p.is_file() and p.suffix not in (".pyc", ".pyo"))
     lines = "".join(f"{p.relative_to(PACKAGE_FOLDER).as_posix()} {sha256(p)}\n" for p in sorted(kept))
     return hashlib.sha256(lines.encode()).hexdigest()
@@ -94,7 +93,7 @@ def is_alive(process: Mapping[str, Any]) -> bool:
         return True
     pid = int(process["pid"])
     if process.get("started") is not None:
-        return _start_mark(pid) == process["started"]
+        return _start_mark(pid) == str(process["started"])
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
+from uuid import uuid4
 
 from chunfen.errors import RunError
 from chunfen.runs.files import write_json
@@ -34,7 +35,7 @@ MANIFEST = "run.json"
 
 
 def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 class Run:
@@ -51,13 +52,15 @@ class Run:
 
     @classmethod
     def create(cls, verb: str, settings: Settings) -> Run:
-        """A new folder under `settings.output_dir` (RunSettings), with a manifest in it from its first moment.
+        """A new folder under `settings.output_dir`, with a manifest in it from its first moment.
 
-        Raises RunError if `settings.name` is taken.
+        settings: those of a verb that inherits RunSettings. Raises RunError if `settings.name` is taken.
         """
         parent, name = Path(settings.output_dir), settings.name  # type: ignore[attr-defined]
+        if name is not None and Path(name).name != name:
+            raise RunError(f"--name {name}: a run's name is one folder name, without separators.")
         parent.mkdir(parents=True, exist_ok=True)
-        fresh = parent / f".{name or verb}-{this_process()['pid']}.part"
+        fresh = parent / f".{verb}-{uuid4().hex}.part"
         fresh.mkdir()
         try:
             run = cls(fresh, _new_manifest(verb, settings))
@@ -83,8 +86,9 @@ class Run:
 
     @classmethod
     def resume(cls, verb: str, settings: Settings) -> Run | None:
-        """The newest unfinished run of the verb with the same settings, taken over by this process; None: none.
+        """The newest unfinished run of the verb with the same settings, taken over by this process.
 
+        None if there is none.
         Raises RunError if that run's process is still at work.
         """
         from chunfen.runs.find import newest_unfinished
@@ -94,9 +98,7 @@ class Run:
             return None
         if run.status == "running":
             pid = run.manifest["process"]["pid"]
-            raise RunError(
-                f"{run.folder} is still running (process {pid}); end it first, or leave out --resume."
-            )
+            raise RunError(f"{run.folder} is still running (process {pid}): end it, or leave out --resume.")
         changed = run.manifest["code"] != code_hash()
         run._update(status="running", process=this_process(), ended=None, error=None)
         run._manifest.setdefault("resumed", []).append(now())
@@ -225,7 +227,7 @@ def _move(fresh: Path, parent: Path, name: str, *, exact: bool) -> Path:
         if folder.exists():
             if exact:
                 raise RunError(
-                    f"--name {name}: {folder} exists already; choose another, or continue with --resume."
+                    f"--name {name}: {folder} exists; choose another, or continue it with --resume."
                 )
             continue
         with suppress(OSError):  # another process took the name in this very moment

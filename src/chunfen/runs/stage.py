@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Stage:
     """A step with one output, a file or a folder of the run.
 
-    It is done when its output is there and its marker, written after the output, holds the output's hash. A killed
-    process can leave neither a marker without its output nor a marker of another output.
+    It is done when its output is there and its marker, written after the output, holds the output's hash. A
+    killed process can leave neither a marker without its output nor a marker of another output.
 
         stage = run.stage("before", "before.json")
         if not stage.done:
