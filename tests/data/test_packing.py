@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from chunfen.data.packing import collate, common_prefix, group_rows, plan_rows
+from chunfen.data.packing import collate, group_rows, plan_rows
 
 
 def forest(rng: random.Random) -> tuple[list[list[int]], list[range]]:
@@ -136,9 +136,3 @@ def test_a_collated_batch_reads_the_same_tokens_and_isolates_padding():
         for row, count in enumerate(batch.lengths):
             assert (batch.tokens[row, count:] == 9).all()
             assert (batch.end[row, count:] == np.arange(count, length) + 1).all()
-
-
-def test_common_prefix():
-    assert common_prefix([], [1]) == 0
-    assert common_prefix([1, 2], [1, 2]) == 2
-    assert common_prefix((1, 2, 3), [1, 2]) == 2

@@ -9,7 +9,8 @@ attention rule:
     position of i         =  its depth in the tree    (not its place in the row)
 
 Everything here is pure and works on plain integers and NumPy arrays; `engines.transformers` scores with it
-and `train` computes preference losses with it."""
+and `train` computes preference losses with it.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +20,8 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
+
+from chunfen.data.rows import common_prefix
 
 IntArray = npt.NDArray[np.int64]
 
@@ -34,7 +37,8 @@ class Read:
     """Where one sequence's log-probabilities are found in its row.
 
     sequence: its index in the input of `plan_rows`. at [n]: row indices whose next-token distributions are
-    wanted. targets [n]: the token that follows at each of them. n may be 0."""
+    wanted. targets [n]: the token that follows at each of them. n may be 0.
+    """
 
     sequence: int
     at: IntArray
@@ -61,16 +65,6 @@ class PackedRow:
         """The attention rule as a matrix [length, length]: may token i (row) see token j (column)?"""
         index = np.arange(len(self))
         return (index[None, :] <= index[:, None]) & (index[:, None] < self.end[None, :])
-
-
-def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
-    """Length of the longest common prefix.
-
-    >>> common_prefix([1, 2, 3], [1, 2, 4, 5])
-    2
-    """
-    shorter = min(len(a), len(b))
-    return next((k for k in range(shorter) if a[k] != b[k]), shorter)
 
 
 def plan_rows(
@@ -122,11 +116,10 @@ def _chain_starts(texts: Sequence[Sequence[int]], shared: Sequence[int]) -> list
 
 
 def _cheapest_starts(texts: Sequence[Sequence[int]], shared: Sequence[int], max_tokens: int) -> list[int]:
-    """Cut sorted texts into rows of least total cost: the shortest path over the places where a row may
-    start.
+    """Cut sorted texts into rows of least total cost: the shortest path over the places to cut.
 
-    A row of the texts i … j-1 holds shared[i] + Σ tails tokens, where tail k = len(k) - shared[k]. Cutting at i
-    therefore computes shared[i] tokens once more, and a longer row costs more attention.
+    A row of the texts i … j-1 holds shared[i] + Σ tails tokens, where tail k = len(k) - shared[k]. Cutting at
+    i therefore computes shared[i] tokens once more, and a longer row costs more attention.
     """
     n = len(texts)
     lengths = np.array([len(text) for text in texts], dtype=np.int64)
@@ -188,7 +181,8 @@ class PackedBatch:
     lengths [rows]: tokens that are not padding.
     unique [u]: places in the flattened [rows · length] whose distributions are needed, each once, ascending.
     pick [r], targets [r], sequence [r]: for each wanted log-probability its place in `unique`, its token, and
-    the sequence it belongs to."""
+    the sequence it belongs to.
+    """
 
     tokens: IntArray
     positions: IntArray
