@@ -1,4 +1,4 @@
-"""The audit log and the verdict: typed, versioned documents. Report, gate and model card read these and nothing else."""
+"""The audit log and the verdict: typed, versioned documents. Report, gate and model card read only these."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ class Check(Document):
 
     id: a stable name, e.g. "P1.slope". metric: "<probe>/<metric>".
     before, after: the two results; change: the statistic that is judged, with its 95 % interval, in `unit`.
-    floor, aim: pre-registered limits in the same unit; sense: whether the change must be at least or at most them.
+    floor, aim: pre-registered limits in the same unit; sense: whether the change must be at least or at most
+    them, or within ± them.
     judged: "estimate" (and `interval_floor` for the interval's near end) or "interval" (non-inferiority).
     passed: None where it could not be measured; reason says why. Never counted as passed.
     """

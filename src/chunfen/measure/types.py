@@ -1,6 +1,6 @@
-"""The nouns of measuring. A probe turns items into cases, a case is asked, a reply is read, readings are scored.
+"""The nouns of measuring: a probe turns items into cases, a case is asked, a reply read, readings scored.
 
-    Probe.cases(split) → Case(request) → engine → Reply → Probe.read → Reading → Probe.results → Result
+Probe.cases(split) → Case(request) → engine → Reply → Probe.read → Reading → Probe.results → Result
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any, Literal, Protocol
 from chunfen.engines.base import Reply, Request
 
 Split = Literal["train", "dev", "test"]
-"""train: repairs may learn from it. dev: choices are made on it. test: what a verdict is given on, and nothing else."""
+"""train: repairs may learn from it. dev: choices are made on it. test: only verdicts are given on it."""
 
 Role = Literal["endpoint", "guard", "competence"]
-"""endpoint: a bias. guard: what a repair must leave alone. competence: whether an endpoint can be measured at all."""
+"""endpoint: a bias. guard: what a repair must leave alone. competence: whether an endpoint is measurable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +57,12 @@ class Reading:
 class Result:
     """One score with its error bars.
 
-    metric: a name from the probe's `metrics` table. estimate is None where nothing could be measured: never 0.
+    metric: a name from the probe's `metrics`. estimate is None where nothing could be measured: never 0.
     low, high: bounds of the 95 % interval, two-way cluster bootstrap over items × templates.
-    coverage: share of cases that could be read. measurable: False where the competence items say that the model
-    cannot do what the endpoint supposes (`reason` says which).
-    worst: the template with the largest |estimate|, as (template id, its estimate).
+    coverage: share of cases that could be read. measurable: False where the competence items say that the
+    model cannot do what the endpoint supposes (`reason` says which).
+    worst: the template farthest from the ideal, as (template id, its estimate). spread: standard deviation of
+    the estimate over templates.
     """
 
     metric: str
