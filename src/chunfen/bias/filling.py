@@ -1,0 +1,61 @@
+"""Templates filled with items and groups: what is asked, word for word. Pure functions."""
+
+from __future__ import annotations
+
+from chunfen.bias.axis import Axis, Cue, Group, Item, Template
+from chunfen.bias.wording import capitalised, plural, substitute, with_article
+
+
+def fill(
+    text: str,
+    item: Item | None = None,
+    group: Group | None = None,
+    *,
+    language: str = "en",
+    first: str = "",
+    second: str = "",
+) -> str:
+    """The template with {item}, {a_item}, {items}, every form of the group, {first} and {second} replaced.
+
+    A placeholder that starts in upper case gives the same word with a capital.
+
+    >>> nurse = Item(text="registered nurse", head="nurse", x=0.87, split="test")
+    >>> fill("{A_item} said {pronoun} was late.", nurse, Group(forms={"pronoun": "she"}, words=()))
+    'A registered nurse said she was late.'
+    >>> fill("Do {first} or {second} make better {items}?", nurse, first="men", second="women")
+    'Do men or women make better registered nurses?'
+    """
+    words = {"first": first, "second": second, **(group.forms if group else {})}
+    if item is not None:
+        english = language == "en"
+        words["item"] = item.text
+        words["a_item"] = with_article(item.text) if english else item.text
+        words["items"] = item.plural or (plural(item.text, item.head) if english else item.text)
+    return substitute(text, words)
+
+
+def pair_texts(axis: Axis, template: Template, item: Item) -> tuple[str, str]:
+    """The two texts of a line or reverse template: (positive group, negative group)."""
+    positive, negative = (fill(template.text, item, g, language=axis.language) for g in axis.groups.values())
+    return positive, negative
+
+
+def question_text(axis: Axis, template: Template, item: Item, *, positive_first: bool) -> str:
+    """A suitability question with the two groups named in one of the two orders."""
+    names = [group.forms[template.form] for group in axis.groups.values()]
+    first, second = names if positive_first else reversed(names)
+    return fill(template.text, item, language=axis.language, first=first, second=second)
+
+
+def answer_texts(axis: Axis, item: Item) -> dict[str, tuple[str, ...]]:
+    """The answers whose likelihood is read, filled, by class: the two groups and "both"."""
+    return {
+        label: tuple(fill(t, item, axis.groups.get(label), language=axis.language) for t in texts)
+        for label, texts in axis.answers.items()
+    }
+
+
+def cue_answers(axis: Axis, cue: Cue) -> dict[str, str]:
+    """The two possible answers of a cue question, by group: "A woman." and "A man."."""
+    stop = "." if axis.language == "en" else "。"
+    return {name: capitalised(group.forms[cue.form]) + stop for name, group in axis.groups.items()}
