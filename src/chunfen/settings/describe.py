@@ -39,6 +39,12 @@ class Option:
     may_be_none: bool
 
     @property
+    def metavar(self) -> str:
+        """A word for the value: N, PATH, TEXT, or NAME for one of a few."""
+        words = {"number": "N", "path": "PATH", "text": "TEXT"}
+        return next((word for sign, word in words.items() if sign in self.accepts), "NAME")
+
+    @property
     def default_text(self) -> str:
         """The default as one would type it."""
         return as_text(self.default)

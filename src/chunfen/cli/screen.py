@@ -1,0 +1,49 @@
+"""What the user sees while something runs: lines on stderr, and progress with the time left on a terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from chunfen.runs import Run
+
+
+def say(text: str) -> None:
+    """One line for the user, apart from the results on stdout."""
+    print(text, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def screen(run: Run) -> Iterator[None]:
+    """Show what a run says, and on a terminal how far it is."""
+    run.on_say = say
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    bars = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True)
+    tasks: dict[str, TaskID] = {}
+
+    def progress(what: str, done: int, total: int) -> None:
+        if what not in tasks:
+            tasks[what] = bars.add_task(what, total=total)
+        bars.update(tasks[what], completed=done, total=total)
+        if done >= total:
+            bars.remove_task(tasks.pop(what))
+
+    run.progress = progress
+    run.on_say = lambda text: console.print(text, markup=False, highlight=False)
+    with bars:
+        yield
