@@ -1,0 +1,77 @@
+"""Rows of preference training: what a row says, and the token sequences it becomes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+Objective = Literal["parity", "prefer", "keep"]
+"""parity: the two texts shall be equally likely, and everything else as before.
+prefer: the chosen text rather than the rejected one (DPO).
+keep: the chosen text's distributions stay those of the reference model (an anchor; nothing is rejected)."""
+
+Turns = tuple[tuple[str, str], ...]
+"""A chat as (role, content) pairs; a last turn of the assistant is a beginning that the answer continues."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreferenceRow:
+    """One row: a prompt with one or two continuations.
+
+    rejected_prompt: only where the second text has another prompt ("She works" / "He works"), else None.
+    label: the soft label of `prefer`; probability that `chosen` is the better one. source: who made the row (template,
+    question, …), for people and for counting. item, head: what it is about, so that overlap with held-out items can
+    be printed.
+    """
+
+    objective: Objective
+    prompt: str | Turns
+    chosen: str
+    rejected: str = ""
+    rejected_prompt: str | Turns | None = None
+    label: float = 1.0
+    weight: float = 1.0
+    source: str = ""
+    item: str = ""
+    head: str = ""
+
+    def texts(self) -> list[tuple[str | Turns, str]]:
+        """The (prompt, continuation) pairs whose log-probabilities the row needs, the chosen one first."""
+        pairs = [(self.prompt, self.chosen)]
+        if self.rejected:
+            pairs.append((self.prompt if self.rejected_prompt is None else self.rejected_prompt, self.rejected))
+        return pairs
+
+
+def write_rows(path: Path, rows: Iterable[PreferenceRow]) -> None:
+    """One JSON object a line."""
+    path.write_text("".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
+def read_rows(path: Path) -> list[PreferenceRow]:
+    """The inverse of `write_rows`."""
+    return [_row(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _row(fields: dict[str, Any]) -> PreferenceRow:
+    for key in ("prompt", "rejected_prompt"):
+        if isinstance(fields[key], list):
+            fields[key] = tuple((role, content) for role, content in fields[key])
+    return PreferenceRow(**fields)
+
+
+def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
+    """How many leading elements two sequences share.
+
+    >>> common_prefix([1, 2, 3], [1, 2, 4, 5])
+    2
+    """
+    length = 0
+    for a, b in zip(first, second, strict=False):
+        if a != b:
+            break
+        length += 1
+    return length
