@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from chunfen.measure.types import Reading, Result, Role, Split
+from chunfen.runs.files import write_text
 
 
 class Document(BaseModel):
@@ -16,10 +17,8 @@ class Document(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     def save(self, path: Path) -> Path:
-        """Write to a neighbour file and rename it, so that a half-written document is never seen."""
-        part = path.with_name(path.name + ".part")
-        part.write_text(self.model_dump_json(), encoding="utf-8")
-        return part.replace(path)
+        """Write whole or not at all, so that a half-written document is never seen."""
+        return write_text(path, self.model_dump_json())
 
     @classmethod
     def load(cls, path: Path):  # type: ignore[no-untyped-def]

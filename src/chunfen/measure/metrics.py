@@ -49,6 +49,8 @@ from chunfen.registry import Registry
 Floats = NDArray[np.float64]
 NO_PICK = ("both", "refusal", "they", "unmarked")
 """Classes of a reply that names neither group alone."""
+PROPORTIONS = ("accuracy", "coverage", "picking", "refusal", "share")
+"""Names (before a colon) of the scores that are shares of cases, 0 … 1."""
 
 
 def _ratio(over: Floats, under: Floats, weights: Floats) -> Floats:

@@ -84,13 +84,15 @@ class Probe(Protocol):
     """A measuring instrument. The same object serves audit, repair data and guard."""
 
     name: str
-    """Unique, "<topic>.<endpoint>.<language>", for example "gender.line.en"."""
+    """Unique, "<axis>.<endpoint>.<language>": "gender.line.en", or "general.…" where there is no axis."""
     endpoint: str
     """The endpoint alone: line, reverse, choice, reply, story, …"""
     language: str
     role: Role
     kind: Literal["loglikelihood", "generate"]
     """Which of the engine's two verbs answers it."""
+    groups: tuple[str, str]
+    """Names of the positive and the negative group of a signed score; ("", "") for a probe without groups."""
 
     def cases(self, split: Split) -> list[Case]:
         """Everything to ask on one split."""
