@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import shutil
 import tempfile
@@ -10,9 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from chunfen.errors import HubError
+
+log = logging.getLogger("chunfen.hub")
 
 
 def cache_dir() -> Path:
@@ -37,7 +40,11 @@ def locked(folder: Path) -> Iterator[None]:
     with disk_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder.with_name(folder.name + ".lock"))
-        lock.acquire()
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            log.info("Another process is fetching %s. Waiting for it …", folder.name)
+            lock.acquire()
     try:
         yield
     finally:
@@ -46,7 +53,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def building(folder: Path) -> Iterator[Path]:
-    """A temporary folder beside ``folder`` that takes its place when the block ends well, and vanishes when not.
+    """A temporary folder that takes the place of ``folder`` when the block ends well, and vanishes if not.
 
     Call it with the lock held. What a killed process left behind is removed first.
     """

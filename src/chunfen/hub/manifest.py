@@ -27,8 +27,8 @@ class FileRecord:
 class Manifest:
     """Where a cached model came from and what its files were.
 
-    source: pypi, huggingface, modelscope. reference: its id there. revision: the commit or version that was got.
-    folder: where the files lie. files: relative name → record. versions: the programs that made the files.
+    source: pypi, huggingface, modelscope. reference: its id there. revision: the commit or version that was
+    got. folder: where the files lie. files: relative name → record. versions: the programs that made them.
     """
 
     source: str
@@ -39,7 +39,7 @@ class Manifest:
     versions: Mapping[str, str]
 
     def damaged(self, *, full: bool = False) -> list[str]:
-        """Names of files that are missing or differ. Reads a file only if its size or time changed, or if ``full``."""
+        """Names of missing or changed files. Reads only those whose time changed, or all if ``full``."""
         return [name for name, record in self.files.items() if not _intact(self.folder / name, record, full)]
 
 
@@ -67,7 +67,7 @@ def write(manifest: Manifest, path: Path) -> None:
 
 
 def read(path: Path) -> Manifest | None:
-    """The manifest at ``path``; None where there is none, or none that can be read (the model is then fetched anew)."""
+    """The manifest at ``path``; None where there is none that can be read, so the model is fetched anew."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         files = {name: FileRecord(**record) for name, record in document.pop("files").items()}

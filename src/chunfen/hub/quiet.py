@@ -11,7 +11,7 @@ def quiet() -> None:
     """Keep progress bars and advice of transformers off the screen; its errors still show."""
     from transformers.utils import logging
 
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     # Raised inside torch for every model on a machine without a GPU; there is nothing that a user could do.
     warnings.filterwarnings("ignore", message=".*pin_memory.*no accelerator.*", category=UserWarning)

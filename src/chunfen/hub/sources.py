@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from chunfen.errors import HubError, SettingError
 from chunfen.hub import manifest as manifests
+from chunfen.hub.base import Source, UnreachableError
 from chunfen.hub.cache import cache_dir, locked, slug
 from chunfen.registry import Registry
 
 log = logging.getLogger("chunfen.hub")
-
-Source: TypeAlias = Callable[[str, str | None, Path], manifests.Manifest]
-"""``source(reference, revision, folder)``: get a model and return its manifest, saved as chunfen.json in ``folder``.
-
-The files themselves may lie elsewhere (the hub clients have caches of their own, which other tools share).
-"""
 
 SOURCES: Registry[Source] = Registry(
     "source",
@@ -27,6 +22,11 @@ SOURCES: Registry[Source] = Registry(
         "huggingface": "chunfen.hub.huggingface:fetch",
         "modelscope": "chunfen.hub.modelscope:fetch",
     },
+)
+
+OFFLINE = (
+    "Without a hub these work: any model fetched before (`chunfen models list` marks them), a folder that "
+    "holds a model (--model /path/to/it), and smollm2-135m-instruct wherever pip has a package index."
 )
 
 
@@ -50,11 +50,11 @@ def fetch(
 ) -> Path:
     """The folder of a model: safetensors, config and tokenizer, in the cache, fetched if it is not there.
 
-    hub: a name in `SOURCES`; auto: one that has it in the cache, or the first that can be reached, in the spec's
-        order. A cached model is used as it is and no hub is asked.
-    revision: branch, tag or commit; None: the hub's default.
-    refresh: ask the hub for a newer version. verify: hash every cached file, not only those whose time changed.
-    Raises HubError if no source gave it, SettingError if ``hub`` does not know it.
+    hub: a name in `SOURCES`; auto: one whose copy is in the cache, or the first that can be reached, in the
+        spec's order. A cached model is used as it is and no hub is asked.
+    revision: branch, tag or commit; None: the hub's default. refresh: ask the hub for a newer version.
+    verify: hash all cached files, not only those whose time changed. Raises HubError if no source gave it,
+    SettingError if ``hub`` does not know it.
     """
     if not spec.ids:
         return folder(spec.name)
@@ -64,15 +64,7 @@ def fetch(
             found = _cached(name, spec.ids[name], revision, verify)
             if found is not None:
                 return found.folder
-    failures = []
-    for name in names:
-        try:
-            return _get(name, spec.ids[name], revision, refresh).folder
-        except HubError as error:
-            failures.append(str(error))
-            if name != names[-1]:
-                log.warning("%s. Trying %s.", error, names[names.index(name) + 1])
-    raise HubError("\n".join(failures))
+    return _first_that_answers(spec, names, revision, refresh)
 
 
 def folder(path: str) -> Path:
@@ -81,6 +73,20 @@ def folder(path: str) -> Path:
     if not (found / "config.json").is_file():
         raise SettingError(f"model {path!r}: the folder has no config.json, so it does not hold a model.")
     return found.absolute()
+
+
+def _first_that_answers(spec: Fetchable, names: list[str], revision: str | None, refresh: bool) -> Path:
+    """Try the sources in order. A later one may hold the model in another precision: its manifest says so."""
+    failures: list[HubError] = []
+    for name in names:
+        if failures:
+            log.warning("%s\nTrying %s.", failures[-1], name)
+        try:
+            return _get(name, spec.ids[name], revision, refresh).folder
+        except HubError as error:
+            failures.append(error)
+    advice = [OFFLINE] if any(isinstance(error, UnreachableError) for error in failures) else []
+    raise HubError("\n".join([*map(str, failures), *advice])) from failures[-1]
 
 
 def _sources(spec: Fetchable, hub: str) -> list[str]:

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from chunfen import hub as hubs
-from chunfen.errors import SettingError
-from chunfen.registry import did_you_mean
+from chunfen.errors import SettingError, did_you_mean
 
 _HUB_ID = re.compile(r"(?:(HF|MS)::)?([\w.-]+/[\w.-]+)", re.ASCII)
 _PREFIX = {"HF": ("huggingface",), "MS": ("modelscope",), None: ("huggingface", "modelscope")}
@@ -23,8 +23,9 @@ _PREFIX = {"HF": ("huggingface",), "MS": ("modelscope",), None: ("huggingface", 
 class ModelSpec:
     """What is known about a model before it is loaded.
 
-    name: its short name here, its id on a hub, or its folder. ids: its id on each hub, in the order to try; empty: a
-    folder. kind: what it works on. parameters: in millions; 0: not known. languages: ISO 639-1 codes that it speaks.
+    name: its short name here, its id on a hub, or its folder. ids: its id on each hub, in the order to try;
+    empty: a folder. kind: what it works on. parameters: in millions; 0: not known. languages: ISO 639-1
+    codes of those that it speaks. base: not trained to chat.
     """
 
     name: str
@@ -48,19 +49,15 @@ def catalog() -> dict[str, ModelSpec]:
 
 
 def resolve(model: str | ModelSpec) -> ModelSpec:
-    """The spec of what a user wrote: a catalogued name or alias (case does not matter), ``org/name`` or a folder.
+    """The spec of what a user wrote: a catalogued name or alias (in any case), ``org/name`` or a folder.
 
-    ``HF::org/name`` and ``MS::org/name`` pick the hub. A path (one that starts with ``.``, ``/`` or ``~``, or an
-    existing folder with a config.json) is a folder.
+    ``HF::org/name`` and ``MS::org/name`` pick the hub. What starts with ``.``, ``/`` or ``~``, or is an
+    existing folder with a config.json, is a folder.
 
-    >>> resolve("SmolLM2").name
-    'smollm2-135m-instruct'
-    >>> dict(resolve("MS::some-org/some-model").ids)
-    {'modelscope': 'some-org/some-model'}
-    >>> resolve("smolm2")
-    Traceback (most recent call last):
-    ...
-    chunfen.errors.SettingError: model 'smolm2' is not known. Did you mean 'smollm2'? ...
+    >>> resolve("SmolLM2").name 'smollm2-135m-instruct' >>> dict(resolve("MS::some-org/some-model").ids)
+    {'modelscope': 'some-org/some-model'} >>> resolve("smollm2-135m-instrct") Traceback (most recent call
+    last): ... chunfen.errors.SettingError: model 'smollm2-135m-instrct' is not known. Did you mean
+    'smollm2-135m-instruct' ...
     """
     if isinstance(model, ModelSpec):
         return model
@@ -106,6 +103,7 @@ def _names() -> dict[str, ModelSpec]:
     return found
 
 
-def _spec(name: str, entry: dict[str, object]) -> ModelSpec:
-    lists = {key: tuple(entry[key]) for key in ("aliases", "languages") if key in entry}  # type: ignore[arg-type]
-    return ModelSpec(name=name, **{**entry, **lists})  # type: ignore[arg-type]
+def _spec(name: str, entry: dict[str, Any]) -> ModelSpec:
+    lists = {key: tuple(entry[key]) for key in ("aliases", "languages") if key in entry}
+    fields: Any = entry | lists
+    return ModelSpec(name=name, **fields)

@@ -26,9 +26,9 @@ _INCIDENTAL = {"transformers_version", "peft_version", "_name_or_path", "base_mo
 
 
 def fingerprint(folders: Iterable[Path], settings: Mapping[str, str | None]) -> str:
-    """A hash that changes whenever a file of the model, an adapter, or a setting that changes its numbers does.
+    """A hash that changes whenever a file of the model or an adapter, or a setting that matters, does.
 
-    folders: the model's, then the adapters' in order. settings: what else changes the numbers (dtype, system prompt).
+    folders: the model's, then the adapters' in order. settings: what else there is (dtype, system prompt).
     Two copies of the same files give the same fingerprint, wherever they lie.
     """
     content = [_content(folder) for folder in folders]
@@ -43,7 +43,7 @@ def _content(folder: Path) -> dict[str, str]:
 
 
 def _hash(path: Path) -> str:
-    """SHA-256 of a file; of a config without what is incidental, so that a rewritten copy stays the same model."""
+    """SHA-256 of a file; of a config without what is incidental, so that a copy stays the same model."""
     if not path.name.endswith("config.json"):
         return _remembered_hash(path.resolve())
     config = {k: v for k, v in json.loads(path.read_text(encoding="utf-8")).items() if k not in _INCIDENTAL}
@@ -51,7 +51,7 @@ def _hash(path: Path) -> str:
 
 
 def _remembered_hash(path: Path) -> str:
-    """SHA-256 of a file, computed once per (path, size, time of change) and remembered in the cache folder."""
+    """SHA-256 of a file, computed once per (path, size, time of change) and kept in the cache folder."""
     stat = path.stat()
     key = hashlib.sha256(f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}".encode()).hexdigest()
     note = cache_dir() / "hashes" / key

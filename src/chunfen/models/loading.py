@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class LoadedModel:
     """A model in memory with all that is needed to ask it.
 
-    model: in evaluation mode, on ``device``; a PeftModel if adapters were given. path: the folder it was read from.
-    fingerprint: hash over weights, config, tokenizer, template, adapters, dtype and system prompt.
+    model: in evaluation mode, on ``device``; a PeftModel if adapters were given. path: where it was read
+    from. fingerprint: hash over weights, config, tokenizer, template, adapters, dtype and system prompt.
     system: the system prompt that chats begin with; None: what the template says.
     """
 
@@ -61,8 +61,8 @@ def load_model(
     """Fetch a model if it is not there yet, and load it for use.
 
     model: a catalogued name, ``org/name`` or a folder. adapters: folders of PEFT adapters, applied in order.
-    torch_dtype auto: float32 on a CPU, bfloat16 on a GPU. Weights are read from safetensors only, never from pickles.
-    Raises SettingError for a setting that cannot be used, HubError where the model cannot be had.
+    torch_dtype auto: float32 on a CPU, bfloat16 on a GPU. Weights are read from safetensors, never from
+    pickles. Raises SettingError for a setting that cannot be used, HubError where the model cannot be had.
 
     Example: ``load_model().chat_ids([("user", "Hi")])``.
     """
@@ -72,11 +72,10 @@ def load_model(
     quiet()
     target = pick_device(device)
     dtype = pick_dtype(torch_dtype, target)
-    tokenizer, loaded = _read(path, dtype, attn_impl, trust_remote_code)
-    for folder in folders:
-        loaded = _with_adapter(loaded, folder, spec.name)
+    tokenizer, plain = _read(path, dtype, attn_impl, trust_remote_code)
+    loaded = _with_adapters(plain.to(target), folders, spec.name)  # type: ignore[arg-type]  # wrapped by transformers
     return LoadedModel(
-        model=loaded.to(target).eval(),
+        model=loaded.eval(),
         tokenizer=tokenizer,
         spec=spec,
         path=path,
@@ -88,7 +87,7 @@ def load_model(
 
 
 def pick_device(device: str) -> torch.device:
-    """The torch device of a setting; auto: a GPU where there is one. Raises SettingError for one that is not here."""
+    """The torch device of a setting; auto: a GPU where there is one. SettingError if it is not here."""
     import torch
 
     if device == "auto":
@@ -141,7 +140,7 @@ def _advice(error: Exception) -> str:
     if "trust_remote_code" in text:
         return "it brings its own code. If you have read and trust that code, add --trust_remote_code true."
     if "safetensors" in text:
-        return f"it has no safetensors weights, and pickled ones are not read because they can run code. ({first})"
+        return f"it has no safetensors weights, and pickled ones are not read: they can run code. ({first})"
     return first
 
 
@@ -154,13 +153,21 @@ def _adapter_folder(adapter: str) -> Path:
     return folder
 
 
-def _with_adapter(model: PreTrainedModel | PeftModel, folder: Path, name: str) -> PeftModel:
-    """The model with one more adapter folded around it (merged first, if there is one already)."""
+def _with_adapters(model: PreTrainedModel, folders: Sequence[Path], name: str) -> Any:
+    """The model with the last adapter around it and the ones before it merged into its weights."""
+    wrapped: Any = model
+    for number, folder in enumerate(folders):
+        if number:
+            wrapped = wrapped.merge_and_unload()
+        wrapped = _with_adapter(wrapped, folder, name)
+    return wrapped
+
+
+def _with_adapter(model: Any, folder: Path, name: str) -> PeftModel:
     from peft import PeftModel
 
-    base = model.merge_and_unload() if isinstance(model, PeftModel) else model
     try:
-        return PeftModel.from_pretrained(base, folder, use_safetensors=True)
+        return PeftModel.from_pretrained(model, folder, use_safetensors=True)
     except (RuntimeError, ValueError, KeyError) as error:
         raise SettingError(
             f"adapters {str(folder)!r} does not fit the model {name!r}: {str(error).splitlines()[0]} "
