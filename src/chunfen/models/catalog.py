@@ -54,10 +54,14 @@ def resolve(model: str | ModelSpec) -> ModelSpec:
     ``HF::org/name`` and ``MS::org/name`` pick the hub. What starts with ``.``, ``/`` or ``~``, or is an
     existing folder with a config.json, is a folder.
 
-    >>> resolve("SmolLM2").name 'smollm2-135m-instruct' >>> dict(resolve("MS::some-org/some-model").ids)
-    {'modelscope': 'some-org/some-model'} >>> resolve("smollm2-135m-instrct") Traceback (most recent call
-    last): ... chunfen.errors.SettingError: model 'smollm2-135m-instrct' is not known. Did you mean
-    'smollm2-135m-instruct' ...
+    >>> resolve("SmolLM2").name
+    'smollm2-135m-instruct'
+    >>> dict(resolve("MS::some-org/some-model").ids)
+    {'modelscope': 'some-org/some-model'}
+    >>> resolve("smollm2-135m-instrct")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    ...
+    chunfen.errors.SettingError: model 'smollm2-135m-instrct' is not known. Did you mean 'smollm2-135m-instruct'...
     """
     if isinstance(model, ModelSpec):
         return model
