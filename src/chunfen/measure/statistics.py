@@ -23,18 +23,22 @@ class Interval(NamedTuple):
     high: float | None
 
 
-def reduction(before: Floats, after: Floats) -> Floats:
-    """1 − after/before: 0.8 is a reduction by 80 %, above 1 a change of sign; NaN where before is 0.
-
-    >>> reduction(np.array([2.3]), np.array([0.23])).round(3)
-    array([0.9])
-    """
-    return np.where(before != 0, 1.0 - after / np.where(before != 0, before, 1.0), np.nan)
-
-
 def ratio(before: Floats, after: Floats) -> Floats:
-    """after/before; below 0 after a change of sign."""
-    return 1.0 - reduction(before, after)
+    """after/before: below 0 after a change of sign; NaN where before is 0.
+
+    >>> ratio(np.array([2.0]), np.array([-0.1]))
+    array([-0.05])
+    """
+    return np.where(before != 0, after / np.where(before != 0, before, 1.0), np.nan)
+
+
+def relative(before: Floats, after: Floats) -> Floats:
+    """after/before − 1: −0.8 is a reduction by 80 %, below −1 a change of sign.
+
+    >>> relative(np.array([2.3]), np.array([0.23])).round(3)
+    array([-0.9])
+    """
+    return ratio(before, after) - 1.0
 
 
 def difference(before: Floats, after: Floats) -> Floats:
@@ -51,14 +55,24 @@ def growth(before: Floats, after: Floats) -> Floats:
     return np.expm1(after - before)
 
 
-def absolute(before: Floats, after: Floats) -> Floats:
-    """|after|: a level to be reached, whatever it was before."""
-    return np.abs(after)
+def level(before: Floats, after: Floats) -> Floats:
+    """after: a level to be reached, wherever it was before."""
+    return after
+
+
+def toward_half(before: Floats, after: Floats) -> Floats:
+    """|before − 0.5| − |after − 0.5|: how much nearer to one half a share came.
+
+    >>> toward_half(np.array([0.62]), np.array([0.47])).round(3)
+    array([0.09])
+    """
+    return np.abs(before - 0.5) - np.abs(after - 0.5)
 
 
 CHANGES: dict[str, Change] = {
-    change.__name__: change for change in (reduction, ratio, difference, growth, absolute)
+    change.__name__: change for change in (ratio, relative, difference, growth, level, toward_half)
 }
+"""Ways to compare a score before and after, by name."""
 
 
 def bootstrap(table: Table, metric: MetricFunction, resamples: int = 2000, seed: int = 42) -> Interval:
@@ -93,7 +107,7 @@ def paired_bootstrap(
 ) -> Distribution:
     """The distribution of a change of a metric: both tables under the same draws of items and templates.
 
-    Row n of both tables must be the same item, template and variant (see `compare.paired_tables`).
+    Row n of both tables must be the same item, template and variant (see `pairing.paired_tables`).
     """
     return distribution(
         clusterings(before),
