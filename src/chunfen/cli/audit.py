@@ -14,12 +14,12 @@ def audit(settings: AuditCommand, run: Run) -> int:
     Exits with 3 if --fail_over is given and a primary score lies beyond it.
     """
     from chunfen.balance import audit as perform
-    from chunfen.cli.show import beyond, print_audit
+    from chunfen.cli.show import audit_text, beyond
 
     log = perform(settings, run)
-    print_audit(log)
+    print(audit_text(log, settings.lang))
     print(run.folder)
-    over = [] if settings.fail_over is None else beyond(log, settings.fail_over)
+    over = [] if settings.fail_over is None else list(beyond(log, settings.fail_over))
     for line in over:
         run.say(line)
     return EXIT_GATE if over else EXIT_OK

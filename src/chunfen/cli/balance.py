@@ -14,9 +14,9 @@ def balance(settings: BalanceCommand, run: Run) -> int:
     Exits with 3 if the repair misses its targets or a guard.
     """
     from chunfen.balance import balance as perform
-    from chunfen.cli.show import print_verdict
+    from chunfen.cli.show import verdict_text
 
     verdict = perform(settings, run)
-    print_verdict(verdict)
+    print(verdict_text(verdict, settings.lang))
     print(run.folder)
     return EXIT_OK if verdict.passed else EXIT_GATE

@@ -6,34 +6,35 @@ Exit codes: 0 done · 1 an error · 2 wrong usage · 3 a gate failed (`audit --f
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import NoReturn
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError
 
 from chunfen import __version__
+from chunfen.cli.app import new_app
+from chunfen.cli.explain import explain
 from chunfen.errors import ChunfenError
 
-VERBS = {
-    "balance": "Audit, repair, audit again, guard, report: the whole loop.",
-    "audit": "Measure a model's bias on held-out items.",
-    "repair": "Train an adapter against the bias that is found.",
-    "report": "Write the report of a run: HTML, JSON, model card, JUnit.",
-    "infer": "Talk to a model, or ask it one question.",
-    "models": "List, show and download models.",
-    "runs": "List, show, compare and repeat runs.",
-    "settings": "Print the options of a verb as JSON Schema.",
-    "menu": "Choose from a menu (中文 / English).",
-}
 ABOUT = """Find a language model's social bias, repair it, and prove the repair.
 
 Every verb takes flags and a YAML file of options: `chunfen VERB [CONFIG.yaml] [--flag value …]`; flags win.
 `--traceback` shows where an error came from."""
+VERBS = {
+    "balance": ("Audit, repair, audit again, guard, report: the whole loop.", "chunfen.cli.balance:balance"),
+    "audit": ("Measure a model's bias on held-out items.", "chunfen.cli.audit:audit"),
+    "repair": ("Train an adapter against the bias that is found.", "chunfen.cli.repair:repair"),
+    "report": ("Write the report of a run.", "chunfen.cli.report:report"),
+    "infer": ("Talk to a model, or ask it one question.", "chunfen.cli.infer:infer"),
+    "models": ("List, show and download models.", "chunfen.cli.models:app"),
+    "runs": ("List, show, compare and repeat runs.", "chunfen.cli.runs:app"),
+    "settings": ("Print the options of a verb as JSON Schema.", "chunfen.cli.settings:settings"),
+    "menu": ("Choose from a menu (中文 / English).", "chunfen.cli.menu:menu"),
+}
 EXIT_ERROR, EXIT_USAGE, EXIT_INTERRUPT, EXIT_PIPE, EXIT_TERMINATED = 1, 2, 130, 141, 143
 
 
@@ -43,14 +44,7 @@ class Terminated(KeyboardInterrupt):
 
 def build() -> App:
     """The application; verbs are imported when they are used."""
-    plain = Parameter(name_transform=lambda name: name, negative_iterable=())
-    app = App(
-        name="chunfen", help=ABOUT, version=__version__, default_parameter=plain, help_format="plaintext"
-    )
-    for place, (name, about) in enumerate(VERBS.items()):
-        attribute = "app" if name in ("models", "runs") else name
-        app.command(f"chunfen.cli.{name}:{attribute}", name=name, help=about, sort_key=place)
-    return app
+    return new_app("chunfen", ABOUT, VERBS, __version__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "--traceback" in tokens:
         tokens.remove("--traceback")
         return dispatch(tokens)
-    sys.excepthook = _in_one_line
+    sys.excepthook = lambda kind, error, trace: print(_unforeseen(error), file=sys.stderr)
     try:
         return dispatch(tokens)
     except Terminated:
@@ -91,28 +85,13 @@ def dispatch(tokens: Sequence[str]) -> int:
         from chunfen.cli.spelling import spell
 
         rest, written = spell(rest, cls)
+    if words:
+        from chunfen.cli.screen import listen
+
+        listen()
     command, bound, _ = app.parse_args([*words, *rest], exit_on_error=False, print_error=False)
     named = {written.get(name, name): value for name, value in bound.kwargs.items()}
     return int(command(*bound.args, **named) or 0)
-
-
-def explain(error: BaseException) -> str:
-    """One line for an error of the system or of a library."""
-    if _is_disk_full(error):
-        where = f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
-        return f"The disk is full{where}. Free some space, or choose another --output_dir or CHUNFEN_CACHE."
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
-    return f"{type(error).__name__}: {error}"
-
-
-def _is_disk_full(error: BaseException | None) -> bool:
-    """Libraries wrap the system's error in their own, some as text only."""
-    while error is not None:
-        if getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in str(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _fail(text: str, code: int) -> int:
@@ -120,9 +99,8 @@ def _fail(text: str, code: int) -> int:
     return code
 
 
-def _in_one_line(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """For what nobody foresaw: still one line, and the way to see more."""
-    _fail(f"{explain(error)} (Unforeseen; add --traceback to see where it happened.)", EXIT_ERROR)
+def _unforeseen(error: BaseException) -> str:
+    return f"chunfen: {explain(error)} (Unforeseen: add --traceback to see where it happened.)"
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

@@ -16,7 +16,7 @@ from chunfen.settings.run import RunSettings
 
 
 def print_plan(verb: str, resolved: Resolved[Any]) -> None:
-    """Settings topic by topic, then the plan, on stdout. The whole is a YAML file that the verb takes again."""
+    """Settings topic by topic, then the plan, on stdout: a YAML file that the verb takes again."""
     for line in (*_settings(resolved), "", *_plan(verb, resolved.settings)):
         print(line)
 

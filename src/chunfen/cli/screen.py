@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from chunfen.runs import Run
+
+
+class Listener(logging.Handler):
+    """What the packages below have to tell (a download that begins, a file fetched again), as lines."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage())
+
+
+def listen() -> None:
+    """Show what chunfen's own packages log; once, however often it is called."""
+    logger = logging.getLogger("chunfen")
+    if not logger.handlers:
+        logger.addHandler(Listener())
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
 
 
 def say(text: str) -> None:
@@ -26,6 +43,7 @@ def screen(run: Run) -> Iterator[None]:
         BarColumn,
         MofNCompleteColumn,
         Progress,
+        TaskID,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,

@@ -1,12 +1,15 @@
-"""Results as a table in the terminal."""
+"""Results as text for the terminal."""
 
 from __future__ import annotations
 
-from rich.console import Console
-from rich.table import Table
+from collections.abc import Iterator
 
-from chunfen.measure.log import AuditLog, Verdict
+from chunfen.cli.messages import message
+from chunfen.cli.table import table
+from chunfen.measure.log import AuditLog, Check, Verdict
 from chunfen.measure.types import Result
+
+PASSED = {True: "pass", False: "MISS", None: "not measured"}
 
 
 def number(value: float | None) -> str:
@@ -19,50 +22,45 @@ def number(value: float | None) -> str:
 
 
 def interval(result: Result) -> str:
+    """The 95 % interval, or nothing."""
     return "" if result.low is None else f"[{number(result.low)}, {number(result.high)}]"
 
 
-def print_audit(log: AuditLog) -> None:
-    """The primary score of every probe."""
-    table = Table(title=f"{log.target} · {log.split}" + (" · quick" if log.quick else ""))
-    for name in ("probe", "score", "", "95 %", "unit", "coverage", "note"):
-        table.add_column(name)
-    for probe in log.probes:
-        for result in probe.results[:1]:
-            cells = (result.metric, number(result.estimate), interval(result), result.unit)
-            table.add_row(probe.probe, *cells, f"{result.coverage:.0%}", result.reason)
-    Console().print(table)
+def audit_text(log: AuditLog, lang: str = "auto") -> str:
+    """The primary score of every probe, with its interval and coverage."""
+    header = ("probe", "score", "estimate", "95 %", "unit", "coverage", "note")
+    rows = ((p.probe, *_cells(p.results[0])) for p in log.probes if p.results)
+    title = f"{log.target} · {log.split}"
+    lines = [title, message("quick", lang)] if log.quick else [title]
+    return "\n".join([*lines, table(header, rows)])
 
 
-def print_verdict(verdict: Verdict) -> None:
+def _cells(result: Result) -> tuple[str, ...]:
+    note = result.reason if result.measurable else f"not measurable: {result.reason}"
+    coverage = f"{result.coverage:.0%}"
+    return (result.metric, number(result.estimate), interval(result), result.unit, coverage, note)
+
+
+def verdict_text(verdict: Verdict, lang: str = "auto") -> str:
     """Every check, and the sum of them."""
-    table = Table(title="quick: a rehearsal, no proof" if verdict.quick else None)
-    for name in ("check", "before", "after", "change", "floor", "aim", ""):
-        table.add_column(name)
-    said = {True: "pass", False: "MISS", None: "not measured"}
-    for check in verdict.checks:
-        before, after = (number(r.estimate if r else None) for r in (check.before, check.after))
-        limits = (number(check.change), number(check.floor), number(check.aim))
-        passed = said[check.passed] if check.required else f"({said[check.passed]})"
-        table.add_row(check.id, before, after, *limits, passed)
-    console = Console()
-    console.print(table)
-    console.print("Verdict: " + ("pass" if verdict.passed else "miss"), highlight=False)
+    header = ("check", "before", "after", "change", "floor", "aim", "")
+    end = message("verdict.pass" if verdict.passed else "verdict.miss", lang)
+    lines = [table(header, map(_check, verdict.checks)), end]
+    return "\n".join([message("quick", lang), *lines] if verdict.quick else lines)
 
 
-def beyond(log: AuditLog, limit: float) -> list[str]:
-    """A line for each primary score whose whole interval lies further than `limit` from zero.
+def _check(check: Check) -> tuple[str, ...]:
+    before, after = (number(r.estimate if r else None) for r in (check.before, check.after))
+    passed = PASSED[check.passed] if check.required else f"({PASSED[check.passed]})"
+    return (check.id, before, after, number(check.change), number(check.floor), number(check.aim), passed)
 
-    A score that could not be measured is no pass either, and is named.
-    """
-    lines = []
+
+def beyond(log: AuditLog, limit: float) -> Iterator[str]:
+    """A line for each primary score of an endpoint whose whole interval is beyond ±limit."""
     for probe in log.probes:
-        if probe.role != "endpoint" or not probe.results:
-            continue
-        first = probe.results[0]
-        if first.low is None or first.high is None or not first.measurable:
+        first = probe.results[0] if probe.role == "endpoint" and probe.results else None
+        if first is None or not first.measurable or first.low is None or first.high is None:
             continue
         if first.low > limit or first.high < -limit:
             score = f"{first.metric} {number(first.estimate)} {interval(first)}"
-            lines.append(f"{probe.probe}: {score} lies beyond --fail_over {limit}")
-    return lines
+            yield f"{probe.probe}: {score} lies beyond --fail_over {limit:g}"

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 
+from chunfen.cli.messages import message
 from chunfen.cli.plan import print_plan
 from chunfen.cli.screen import say, screen
 from chunfen.errors import SettingError
@@ -79,10 +80,10 @@ def _started(name: str, settings: RunSettings) -> Run:
     """The run to continue, or a new one."""
     run = Run.resume(name, settings) if settings.resume else None
     if run is not None:
-        say(f"Continuing {run.folder}")
+        say(message("run.continuing", settings.lang, folder=run.folder))
         return run
     if settings.resume:
-        say("No unfinished run has these settings; starting a new one.")
+        say(message("run.starting_new", settings.lang))
     return Run.create(name, settings)
 
 

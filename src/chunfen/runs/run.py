@@ -158,12 +158,15 @@ class Run:
         """A step of this run whose output is this file or folder of it; see `Stage`."""
         return Stage(self, name, self.folder / output)
 
+    def stages(self) -> list[Stage]:
+        """The stages that were finished, in the order in which they were."""
+        markers = sorted((self.folder / "stages").glob("*.json"), key=lambda p: p.stat().st_mtime_ns)
+        outputs = ((m.stem, json.loads(m.read_text(encoding="utf-8"))["output"]) for m in markers)
+        return [self.stage(name, output) for name, output in outputs]
+
     def done(self, name: str) -> bool:
         """Whether the stage of this name is finished and its output is as it was written."""
-        marker = self.folder / "stages" / f"{name}.json"
-        if not marker.exists():
-            return False
-        return self.stage(name, json.loads(marker.read_text(encoding="utf-8"))["output"]).done
+        return any(stage.name == name and stage.done for stage in self.stages())
 
     def __enter__(self) -> Run:
         return self

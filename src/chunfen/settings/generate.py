@@ -22,5 +22,7 @@ class GenerateSettings(Settings):
     """Sample from the smallest set of tokens that holds this much probability."""
     top_k: Annotated[int, Field(ge=0)] = 0
     """Sample from this many likeliest tokens; 0: from all."""
+    seed: int = 42
+    """Seed of the sampling."""
     repetition_penalty: Annotated[float, Field(gt=0)] = 1.0
     """Divides the logits of tokens that were used already; 1: off."""

@@ -11,8 +11,6 @@ from chunfen.settings.base import Settings
 class CommonSettings(Settings):
     """How a command behaves, whatever it does."""
 
-    seed: int = 42
-    """Seed of everything random: sampling, order of rows, initial weights, resampling."""
     lang: Literal["auto", "en", "zh"] = "auto"
     """Language of messages and reports; auto: from the locale."""
     dry_run: bool = False
@@ -22,6 +20,8 @@ class CommonSettings(Settings):
 class RunSettings(CommonSettings):
     """The run folder, its seed, and how the command behaves."""
 
+    seed: int = 42
+    """Seed of everything random: sampling, order of rows, initial weights, resampling."""
     output_dir: Path = Path("runs")
     """Folder that holds the run folders."""
     name: str | None = None
