@@ -1,0 +1,157 @@
+"""Sentences made of the data: words come from the word list, numbers from the documents."""
+
+from __future__ import annotations
+
+from markupsafe import Markup
+
+from chunfen.measure.log import Check
+from chunfen.measure.types import Result
+from chunfen.report.numbers import DASH, decimal, known
+from chunfen.report.views.answers import Rate
+from chunfen.report.views.checks import CheckRow
+from chunfen.report.views.headline import Headline
+from chunfen.report.views.page import Page, Score
+from chunfen.report.wording import Words
+
+
+def headline(w: Words, page: Page) -> Markup:
+    """The sentence on top."""
+    line = page.headline
+    when = "repair" if page.after else "audit"
+    if line.kind == "item" and line.before:
+        group = w.name("class", line.group)
+        topic = page.axis if w.has(f"headline.item.{page.axis}.{when}") else "other"
+        numbers = _pair(_whole(w, line.before), _whole(w, line.after))
+        change = Markup('<span class="change">{before} <span class="arrow">→</span> {after}</span>').format(
+            **numbers
+        )
+        return w.html(f"headline.item.{topic}.{when}", item=line.item, group=group, change=change, **numbers)
+    if line.kind == "score" and line.scores:
+        first, last = line.scores
+        numbers = _pair(
+            w.quantity(first.estimate, first.unit), w.quantity(last.estimate, last.unit) if last else DASH
+        )
+        endpoint, metric = w.name("endpoint", line.endpoint), w.name("metric", line.metric)
+        return w.html(f"headline.score.{when}", endpoint=_capital(endpoint), metric=metric, **numbers)
+    return w.html("headline.nothing")
+
+
+def dek(w: Words, page: Page) -> list[str]:
+    """What stands under the headline: its counts, the rate over all items, and how the item was chosen."""
+    line, when = page.headline, "repair" if page.after else "audit"
+    if line.kind == "nothing":
+        return [w("headline.dek.nothing")]
+    if line.kind != "item" or not line.before or not line.overall:
+        return []
+    text = w(f"headline.dek.item.{when}", **_counts(w, line))
+    return [text, w("headline.dek.choice" if page.after else "headline.dek.choice.audit")]
+
+
+def _counts(w: Words, line: Headline) -> dict[str, object]:
+    overall, late_overall = line.overall or (None, None)
+    return {
+        "first": line.before.hits if line.before else DASH,
+        "total": line.before.total if line.before else DASH,
+        "last": line.after.hits if line.after else DASH,
+        "late_total": line.after.total if line.after else DASH,
+        "overall": _whole(w, overall),
+        "late_overall": _whole(w, late_overall),
+    }
+
+
+def _whole(w: Words, rate: Rate | None) -> str:
+    return w.quantity(rate.share, "share", decimals=0) if rate else DASH
+
+
+def _pair(before: str, after: str) -> dict[str, Markup]:
+    """The two numbers of a headline; a lone one is the loud one."""
+    alone = after == DASH
+    early = Markup('<span class="{}">{}</span>').format("late" if alone else "early", before)
+    return {"before": early, "after": Markup('<span class="late">{}</span>').format(after)}
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def verdict(w: Words, page: Page) -> list[str]:
+    """What the verdict rests on, one sentence each; lists of names are cut by nothing."""
+    if page.status == "audit":
+        return [w("verdict.audit.text"), *([w("quick.text")] if page.quick else [])]
+    required = [row for row in page.checks if row.check.required]
+    missed = [row for row in required if row.outcome == "miss"]
+    unmeasured = [row for row in required if row.outcome == "unmeasured"]
+    values = {"required": len(required), "missed": len(missed), "open": len(unmeasured)}
+    listed = unmeasured if page.status == "unmeasured" else missed
+    lines = [w(f"verdict.{page.status}.text", names=_names(w, listed), **values)]
+    if page.status == "missed" and unmeasured:
+        lines.append(w("verdict.also_open", names=_names(w, unmeasured)))
+    aims = [row for row in page.checks if row.to_aim is not None]
+    if aims:
+        met = sum(row.to_aim == 0 for row in aims)
+        lines.append(w("verdict.aims", met=met, total=len(aims)))
+    return [w("quick.text"), *lines] if page.quick else lines
+
+
+def _names(w: Words, rows: list[CheckRow]) -> str:
+    return w("semicolon").join(check_name(w, row.check) for row in rows)
+
+
+def check_name(w: Words, check: Check) -> str:
+    """What a check is called: by its id, else by what it measures."""
+    return w(f"check.{check.id}") if w.has(f"check.{check.id}") else described(w, check.metric)
+
+
+def described(w: Words, metric: str) -> str:
+    """A metric's address in words.
+
+    >>> from chunfen.report.wording import words
+    >>> described(words("en"), "gender.line.zh/slope"), described(words("en"), "seconds")
+    ('occupation line, Chinese: stereotype slope', 'wall clock')
+    """
+    probe, _, score = metric.rpartition("/")
+    parts = probe.split(".")
+    if len(parts) < 3:
+        return w.name("metric", score)
+    endpoint, language = w.name("endpoint", parts[-2]), w.name("language", parts[-1])
+    return w("score_of", endpoint=endpoint, language=language, metric=w.name("metric", score))
+
+
+def reads(w: Words, score: Score, result: Result) -> str:
+    """The direction of a signed score in words, or nothing where it has none or no interval."""
+    if not (known(result.low) and known(result.high)):
+        return ""
+    sign = "positive" if result.low > 0 else "negative" if result.high < 0 else "none"
+    key = f"reads.{result.metric}.{sign}"
+    names = {
+        side: w.name("groups", group)
+        for side, group in zip(("positive", "negative"), score.groups, strict=True)
+    }
+    return w(key, **names) if w.has(key) else ""
+
+
+def explained(w: Words, score: Score) -> str:
+    """What a score's size means, where the words say it."""
+    key = f"explain.{score.before.metric}.{score.before.unit}"
+    return w(key) if w.has(key) else ""
+
+
+def limit(w: Words, check: Check, value: float | None) -> str:
+    """A floor or an aim with its sense: ≥ −1.0 points."""
+    if not known(value):
+        return DASH
+    size = abs(value) if check.sense == "within" else value
+    return w(f"checks.sense.{check.sense}", limit=w.quantity(size, check.unit))
+
+
+def to_aim(w: Words, row: CheckRow) -> str:
+    """What is missing to the aim; the distance between two percentages is in points."""
+    if not row.to_aim:
+        return w("checks.reached")
+    percent = row.check.unit in ("share", "ratio")
+    gap = w.quantity(row.to_aim * 100, "points") if percent else w.quantity(row.to_aim, row.check.unit)
+    return w("checks.short", gap=gap)
+
+
+def p_value(w: Words, value: float) -> Markup:
+    return w.html("checks.p_small") if value < 0.001 else w.html("checks.p_value", p=decimal(value, 3))

@@ -1,0 +1,88 @@
+"""The verdict's lines as they are shown: distances to the aim, and guards on a common scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from chunfen.measure.log import Check, Verdict
+from chunfen.report.numbers import known
+
+Status = Literal["proven", "missed", "unmeasured", "audit"]
+Outcome = Literal["pass", "miss", "unmeasured"]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRow:
+    """A check and what follows. to_aim: what is missing to the aim, in the check's unit; 0 if it is met."""
+
+    check: Check
+    outcome: Outcome
+    to_aim: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A guard's change in multiples of its margin: −1 is the margin, 0 no change, right of it better.
+
+    two_sided: a change in either direction counts against it.
+    """
+
+    row: CheckRow
+    position: float
+    low: float | None
+    high: float | None
+    two_sided: bool
+
+
+def outcome(check: Check) -> Outcome:
+    return "unmeasured" if check.passed is None else "pass" if check.passed else "miss"
+
+
+def shortfall(check: Check) -> float | None:
+    """How far the change is from the aim; 0 when the aim is met, None when either is unknown.
+
+    >>> shortfall(Check(id="a", group="guard", metric="m", change=-0.5, aim=-0.3, sense="at_least"))
+    0.2
+    >>> shortfall(Check(id="a", group="target", metric="m", change=-0.9, aim=-0.95, sense="at_most"))
+    0.05
+    >>> shortfall(Check(id="a", group="guard", metric="m", change=0.1, aim=0.3, sense="within"))
+    0.0
+    """
+    if not (known(check.change) and known(check.aim)):
+        return None
+    gap = {
+        "at_least": check.aim - check.change,
+        "at_most": check.change - check.aim,
+        "within": abs(check.change) - abs(check.aim),
+    }[check.sense]
+    return max(0.0, round(gap, 10))
+
+
+def rows_of(verdict: Verdict | None) -> tuple[CheckRow, ...]:
+    checks = verdict.checks if verdict else ()
+    return tuple(CheckRow(check, outcome(check), shortfall(check)) for check in checks)
+
+
+def status_of(verdict: Verdict | None) -> Status:
+    """One word for the whole: a miss weighs more than what could not be measured, and neither is proof."""
+    if verdict is None:
+        return "audit"
+    if verdict.passed:
+        return "proven"
+    return "missed" if any(c.passed is False for c in verdict.checks if c.required) else "unmeasured"
+
+
+def guards_of(rows: tuple[CheckRow, ...]) -> tuple[Guard, ...]:
+    """The measured guards that have a margin, each scaled by its own."""
+    return tuple(guard for row in rows if row.check.group == "guard" and (guard := _scaled(row)))
+
+
+def _scaled(row: CheckRow) -> Guard | None:
+    check = row.check
+    if not known(check.change) or not known(check.floor) or check.floor == 0:
+        return None
+    unit = abs(check.floor) * (-1 if check.sense == "at_most" else 1)
+    ends = [value / unit for value in (check.change_low, check.change_high) if known(value)]
+    low, high = (min(ends), max(ends)) if len(ends) == 2 else (None, None)
+    return Guard(row, check.change / unit, low, high, check.sense == "within")
