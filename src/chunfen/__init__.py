@@ -1,3 +1,23 @@
 """chunfen: find a language model's social bias, repair it, and prove the repair."""
 
+from importlib import import_module
+from typing import Any
+
 __version__ = "0.1.0"
+
+_EXPORTS = {
+    "audit": "chunfen.balance:audit",
+    "balance": "chunfen.balance:balance",
+    "load_model": "chunfen.models.loading:load_model",
+    "repair": "chunfen.balance:repair",
+}
+__all__ = ["audit", "balance", "load_model", "repair"]
+
+
+def __getattr__(name: str) -> Any:
+    """The public functions, imported when they are first asked for: `import chunfen` itself costs nothing."""
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, attribute = _EXPORTS[name].partition(":")
+    globals()[name] = found = getattr(import_module(module), attribute)
+    return found

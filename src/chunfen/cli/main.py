@@ -91,7 +91,9 @@ def dispatch(tokens: Sequence[str]) -> int:
         listen()
     command, bound, _ = app.parse_args([*words, *rest], exit_on_error=False, print_error=False)
     named = {written.get(name, name): value for name, value in bound.kwargs.items()}
-    return int(command(*bound.args, **named) or 0)
+    code = int(command(*bound.args, **named) or 0)
+    sys.stdout.flush()  # what cannot be written is an error now, not a remark at exit
+    return code
 
 
 def _fail(text: str, code: int) -> int:

@@ -6,8 +6,10 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from chunfen.runs import Run
+if TYPE_CHECKING:
+    from chunfen.runs import Run
 
 
 class Listener(logging.Handler):

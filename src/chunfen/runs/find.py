@@ -10,7 +10,7 @@ from chunfen.errors import RunError, did_you_mean
 from chunfen.runs.run import MANIFEST, Run
 from chunfen.settings.base import Settings
 
-IRRELEVANT = frozenset({"resume", "name", "output_dir", "lang", "dry_run"})
+IRRELEVANT = frozenset({"resume", "name", "output_dir", "lang", "dry_run", "fail_over"})
 """Settings that change nothing about what is computed."""
 
 
