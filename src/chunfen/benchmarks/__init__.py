@@ -1,0 +1,1 @@
+"""Capability guards, as versioned data and a formula: what a repair must not make worse."""
