@@ -75,7 +75,7 @@ def accepts(annotation: Any, metadata: Iterable[Any] = ()) -> str:
     >>> accepts(tuple[Literal["en", "zh"], ...])
     'a list of: en, zh'
     """
-    bounds = "".join(
+    bounds = " and".join(
         f" {sign} {getattr(m, attribute)}"
         for m in metadata
         for kind, (sign, attribute) in BOUNDS.items()
