@@ -51,17 +51,17 @@ def _download(reference: str, revision: str | None, folder: Path) -> manifests.M
     names = _named(reference, hashes)
     log.info("Fetching %s from %s …", reference, constants.ENDPOINT)
     with disk_errors(Path(constants.HF_HUB_CACHE) / "x"):
-        files = Path(snapshot_download(reference, revision=info.sha, allow_patterns=names))
+        files = Path(snapshot_download(reference, revision=revision, allow_patterns=names))
         expected = {name: known for name in names if (known := hashes[name])}
         for name in mismatched(files, expected):  # the client trusts what lies in its cache
             log.warning("%s of %s is damaged in the cache. Fetching it again.", name, reference)
-            hf_hub_download(reference, name, revision=info.sha, force_download=True)
+            hf_hub_download(reference, name, revision=revision, force_download=True)
         if damaged := mismatched(files, expected):
             raise HubError(
                 f"Hugging Face: {reference}: {', '.join(damaged)} do not have the hashes that the hub names. "
                 f"They will not be used. Try again, or another mirror than {constants.ENDPOINT}."
             )
-    return _record(reference, names, files, folder, info.sha or "")
+    return _record(reference, names, files, folder)
 
 
 def _from_their_cache(
@@ -83,17 +83,17 @@ def _from_their_cache(
         names = wanted(path.name for path in Path(files).iterdir())
     except (LocalEntryNotFoundError, HubError):
         raise reason from error
-    return _record(reference, names, Path(files), folder, Path(files).name)
+    return _record(reference, names, Path(files), folder)
 
 
-def _record(reference: str, names: list[str], files: Path, folder: Path, revision: str) -> manifests.Manifest:
+def _record(reference: str, names: list[str], files: Path, folder: Path) -> manifests.Manifest:
     return record(
         folder,
         names,
         files,
         source="huggingface",
         reference=reference,
-        revision=revision,
+        revision=files.name,  # the client names its folders by commit
         client="huggingface_hub",
     )
 

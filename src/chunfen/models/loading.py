@@ -118,16 +118,28 @@ def pick_dtype(torch_dtype: str, device: torch.device) -> torch.dtype:
 def _read(
     path: Path, dtype: torch.dtype, attn_impl: str, trust_remote_code: bool
 ) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     more: dict[str, Any] = {} if attn_impl == "auto" else {"attn_implementation": attn_impl}
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
-        model = AutoModelForCausalLM.from_pretrained(
-            path, dtype=dtype, use_safetensors=True, trust_remote_code=trust_remote_code, **more
+        model, notes = AutoModelForCausalLM.from_pretrained(
+            path,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=trust_remote_code,
+            output_loading_info=True,
+            **more,
         )
-    except (OSError, ValueError, ImportError, KeyError) as error:
+    except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError) as error:
         raise SettingError(f"model folder {path} cannot be loaded: {_advice(error)}") from error
+    if missing := sorted(
+        notes["missing_keys"]
+    ):  # transformers would go on with random numbers in their place
+        raise SettingError(
+            f"model folder {path} cannot be loaded: {len(missing)} weights are missing, {missing[0]} among them."
+        )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer, model
@@ -148,7 +160,7 @@ def _adapter_folder(adapter: str) -> Path:
     folder = Path(adapter).expanduser().absolute()
     if not (folder / "adapter_config.json").is_file():
         raise SettingError(
-            f"adapters {adapter!r}: the folder has no adapter_config.json, so it holds no PEFT adapter."
+            f"adapters {adapter!r}: no PEFT adapter is there (adapter_config.json is missing)."
         )
     return folder
 
