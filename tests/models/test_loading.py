@@ -142,5 +142,16 @@ def test_missing_weights_are_not_made_up(copy):
     weights = load_file(copy / "model.safetensors")
     del weights["model.layers.1.mlp.up_proj.weight"]
     save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(SettingError, match=r"1 weights are missing, model\.layers\.1\.mlp\.up_proj\.weight"):
+    with pytest.raises(
+        SettingError, match=r"1 weights are missing, among them model\.layers\.1\.mlp\.up_proj"
+    ):
         load_model(str(copy), device="cpu")
+
+
+def test_an_adapter_that_would_do_nothing_is_refused(tiny_model_dir, tmp_path):
+    adapter = save_adapter(tiny_model_dir, tmp_path / "adapter", seed=1)
+    weights = load_file(adapter / "adapter_model.safetensors")
+    renamed = {name.replace(".layers.", ".blocks."): tensor for name, tensor in weights.items()}
+    save_file(renamed, adapter / "adapter_model.safetensors")
+    with pytest.raises(SettingError, match="does not fit the model"):
+        load_model(str(tiny_model_dir), adapters=[adapter], device="cpu")

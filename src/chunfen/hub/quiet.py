@@ -13,5 +13,7 @@ def quiet() -> None:
 
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    # PEFT still calls something by its older name.
+    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
     # Raised inside torch for every model on a machine without a GPU; there is nothing that a user could do.
     warnings.filterwarnings("ignore", message=".*pin_memory.*no accelerator.*", category=UserWarning)

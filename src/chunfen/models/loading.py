@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,7 +125,7 @@ def _read(
     more: dict[str, Any] = {} if attn_impl == "auto" else {"attn_implementation": attn_impl}
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
-        model, notes = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             path,
             dtype=dtype,
             use_safetensors=True,
@@ -134,12 +135,11 @@ def _read(
         )
     except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError) as error:
         raise SettingError(f"model folder {path} cannot be loaded: {_advice(error)}") from error
-    if missing := sorted(
-        notes["missing_keys"]
-    ):  # transformers would go on with random numbers in their place
-        raise SettingError(
-            f"model folder {path} cannot be loaded: {len(missing)} weights are missing, {missing[0]} among them."
-        )
+    model, notes = loaded
+    # transformers would put random numbers in the place of missing weights
+    if missing := sorted(notes["missing_keys"]):
+        what = f"{len(missing)} weights are missing, among them {missing[0]}"
+        raise SettingError(f"model folder {path} cannot be loaded: {what}.")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer, model
@@ -179,8 +179,10 @@ def _with_adapter(model: Any, folder: Path, name: str) -> PeftModel:
     from peft import PeftModel
 
     try:
-        return PeftModel.from_pretrained(model, folder, use_safetensors=True)
-    except (RuntimeError, ValueError, KeyError) as error:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="Found missing adapter keys")  # it would then do nothing
+            return PeftModel.from_pretrained(model, folder, use_safetensors=True)
+    except (RuntimeError, ValueError, KeyError, UserWarning) as error:
         raise SettingError(
             f"adapters {str(folder)!r} does not fit the model {name!r}: {str(error).splitlines()[0]} "
             "An adapter only fits the model it was trained on."
