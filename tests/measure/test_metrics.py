@@ -178,6 +178,13 @@ def test_a_share_without_exceptions_has_wilsons_interval_over_items(answered):
     assert found.high == pytest.approx(0.3903, abs=1e-4)  # Wilson, 0 of 6 items
 
 
+def test_a_direction_without_exceptions_has_an_interval_too(answered):
+    metric = Metric("stereotyping", stereotyping, "ratio")
+    (found,) = results(to_readings(answered(against)), [metric], resamples=200)
+    assert (found.estimate, found.low) == (-1.0, -1.0)
+    assert found.high == pytest.approx(2 * 0.3903 - 1, abs=1e-3)
+
+
 def test_pooled_tables_keep_their_items_apart(simulate):
     table = simulate(np.random.default_rng(7), items=5, templates=3)
     both = concatenate([("p", table), ("q", table)])

@@ -131,7 +131,7 @@ def _blank(criterion: Criterion, metric: str) -> Check:
 def _score(criterion: Criterion, logs: list[ProbeLog], table: Table, resamples: int, seed: int) -> Result:
     """The score on one side: as it was logged, or computed where the probe did not."""
     logged = logs[0].result(criterion.metric) if len(logs) == 1 else None
-    metric = Metric(criterion.metric, function(criterion.function_name), criterion.metric_unit)
+    metric = Metric(criterion.metric, function(criterion.function_name), criterion.metric_unit, ideal=None)
     return logged or result(table, metric, resamples=resamples, seed=seed)
 
 
@@ -160,7 +160,7 @@ def _judged(criterion: Criterion, base: Check, found: Distribution, tables: tupl
         reason = (
             "reported; no floor is set" if floor is None else "too few items and templates for an interval"
         )
-    elif change.low == change.high:
+    elif passed and criterion.group == "guard" and change.low == change.high:
         items = len(tables[0].items)
         unseen = f"a change in fewer than {3 / items:.1%} of cases would go unseen (rule of three)"
         reason = f"no score changed; with {items} items {unseen}"

@@ -49,8 +49,11 @@ from chunfen.registry import Registry
 Floats = NDArray[np.float64]
 NO_PICK = ("both", "refusal", "they", "unmarked")
 """Classes of a reply that names neither group alone."""
-PROPORTIONS = ("accuracy", "coverage", "picking", "refusal", "share")
-"""Names (before a colon) of the scores that are shares of cases, 0 … 1."""
+RANGES = {
+    **dict.fromkeys(("accuracy", "coverage", "picking", "refusal", "share"), (0.0, 1.0)),
+    **dict.fromkeys(("leaning", "stereotyping"), (-1.0, 1.0)),
+}
+"""Names (before a colon) of the scores that count cases → where they end."""
 
 
 def _ratio(over: Floats, under: Floats, weights: Floats) -> Floats:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from chunfen.measure.metrics import PROPORTIONS
+from chunfen.measure.metrics import RANGES
 from chunfen.measure.resampling import clusterings
 from chunfen.measure.statistics import Interval, bootstrap, wilson
 from chunfen.measure.table import is_read, to_table
@@ -51,11 +51,19 @@ def result(table: Table, metric: Metric, *, resamples: int, seed: int) -> Result
 
 
 def bounded(interval: Interval, name: str, table: Table) -> Interval:
-    """A share that is 0 or 1 in every draw gets Wilson's interval, one trial per item, not a width of 0."""
+    """A count without exceptions gets Wilson's interval, one trial per item, not a width of 0.
+
+    >>> table = to_table([Reading(f"i{n}", "t", value=1.0) for n in range(10)])
+    >>> bounded(Interval(1.0, 1.0, 1.0), "accuracy", table).low.__round__(3)
+    0.722
+    """
+    start, end = RANGES.get(name.partition(":")[0], (0.0, 0.0))
     estimate, low, high = interval
-    if name.partition(":")[0] in PROPORTIONS and estimate in (0.0, 1.0) and low == high:
-        return wilson(estimate * len(table.items), len(table.items))
-    return interval
+    if estimate is None or estimate not in (start, end) or low != high or start == end:
+        return interval
+    items = len(table.items)
+    found = wilson((estimate - start) / (end - start) * items, items)
+    return Interval(*(None if v is None else start + (end - start) * v for v in found))
 
 
 def unmeasured(metrics: Sequence[Metric], reason: str) -> tuple[Result, ...]:

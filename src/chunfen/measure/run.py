@@ -122,6 +122,8 @@ def _measure_probe(
     else:
         readings = kept.get(probe.name, content) or _ask(engine, probe, cases, progress)
         kept.put(probe.name, content, readings)
+        if progress:
+            progress(probe.name, len(cases), len(cases))
         found = results(readings, probe.metrics(), resamples=resamples, seed=seed)
         found = not_measurable(found, gate) if gate else found
     return ProbeLog(
@@ -148,7 +150,7 @@ def _ask(engine: Engine, probe: Probe, cases: list[Case], progress: Progress | N
         replies = answer([case.request for case in some])
         for case, reply in zip(some, replies, strict=True):
             readings += probe.read(case, reply)
-        if progress:
+        if progress and start + len(some) < len(cases):
             progress(probe.name, start + len(some), len(cases))
     return tuple(readings)
 
