@@ -175,13 +175,13 @@ def test_what_nobody_foresaw_is_one_line_too(tmp_path: Path) -> None:
 
 
 def test_resume_says_what_it_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from chunfen.cli.verb import _started
+    from chunfen.cli.verb import start
 
     settings = AuditCommand(output_dir=tmp_path, resume=True, lang="en")
-    first = _started("audit", settings)
+    first = start("audit", settings)
     assert "starting a new one" in capsys.readouterr().err
     first.manifest["process"]["started"] = "another boot:1"
     first.record()
-    assert _started("audit", settings).folder == first.folder
+    assert start("audit", settings).folder == first.folder
     assert f"Continuing {first.folder}" in capsys.readouterr().err
     assert Run.open(first.folder).status == "running"

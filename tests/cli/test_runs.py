@@ -1,11 +1,15 @@
 """Runs are listed, shown, compared from what is in their folders."""
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from chunfen.cli import logs
+from chunfen.cli.main import VERBS
 from chunfen.cli.show import beyond, verdict_text
+from chunfen.cli.verb import Verb
 from chunfen.measure.log import AuditLog, Check, ProbeLog, Verdict
 from chunfen.measure.types import Result
 from chunfen.runs import Run
@@ -29,8 +33,8 @@ def audit_log(*results: Result, role: str = "endpoint") -> AuditLog:
         for i, r in enumerate(results)
     )  # fmt: skip
     return AuditLog(
-        target="a-model", fingerprint="f", split="test", seed=1, settings={}, versions={}, started="now",
-        seconds=1.0, probes=probes,
+        target="a-model", fingerprint="f", split="test", seed=1, settings={},
+        versions={"chunfen": "0"}, started="now", seconds=1.0, probes=probes,
     )  # fmt: skip
 
 
@@ -67,6 +71,47 @@ def test_list_show_and_compare(chunfen: Command, two_runs: tuple[Run, Run]) -> N
     (row,) = [line for line in compared.splitlines() if line.startswith("seed")]
     assert row.split() == ["seed", "1", "2"]
     assert "lora_rank" not in compared
+
+
+def test_a_report_is_written_from_the_folder_alone(chunfen: Command, two_runs: tuple[Run, Run]) -> None:
+    done = chunfen("report", two_runs[0].name, "--lang", "zh")
+    assert done.returncode == 0, done.stderr
+    page = Path(done.stdout.strip())
+    assert page.resolve() == two_runs[0].folder / "report.html"
+    assert 'lang="zh' in page.read_text(encoding="utf-8")
+
+
+def test_a_run_is_repeated_with_its_settings_in_a_new_folder(
+    chunfen: Command, two_runs: tuple[Run, Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def balance(settings: BalanceCommand, run: Run) -> int:
+        asked.append((settings, run))
+        return 3
+
+    stand_in = SimpleNamespace(balance=Verb(balance, BalanceCommand, None))
+    monkeypatch.setitem(sys.modules, "a_verb", stand_in)  # the loop itself takes minutes
+    monkeypatch.setitem(VERBS, "balance", ("", "a_verb:balance"))
+    old = two_runs[1]
+    assert chunfen("runs", "repeat", old.name).returncode == 3
+    ((settings, run),) = asked
+    assert settings.seed == 2
+    assert run.name != old.name and run.folder.parent.resolve() == old.folder.parent
+    assert Run.open(run.folder).status == "done"
+    table = chunfen("runs", "compare", old.name, run.name).stdout.split("\n\n")[0]
+    assert len(table.splitlines()) == 1  # a header, and nothing that differs
+
+
+def test_a_run_of_another_version_is_not_guessed_at(chunfen: Command, two_runs: tuple[Run, Run]) -> None:
+    run = two_runs[0]
+    run.manifest["settings"]["from_the_future"] = 1
+    run.record()
+    done = chunfen("runs", "repeat", run.name)
+    assert (done.returncode, "from_the_future" in done.stderr) == (1, True)
+    run.manifest["verb"] = "unheard_of"
+    run.record()
+    assert "has no verb 'unheard_of'" in chunfen("runs", "repeat", run.name).stderr
 
 
 def test_a_damaged_document_is_named(chunfen: Command, two_runs: tuple[Run, Run]) -> None:

@@ -23,6 +23,7 @@ def test_the_folder_is_named_and_the_manifest_is_complete(settings: AuditCommand
     assert re.fullmatch(r"\d{8}-\d{6}-audit-Some-Model", run.name)
     manifest = json.loads((run.folder / "run.json").read_text(encoding="utf-8"))
     assert manifest["settings"] == settings.model_dump(mode="json")
+    assert manifest["command"][:4] == ["chunfen", "audit", "--model", "some-org/Some Model"]
     assert manifest["seed"] == 42
     assert manifest["process"]["pid"] == os.getpid()
     assert {"chunfen", "python", "torch", "transformers", "peft"} <= set(manifest["versions"])

@@ -40,8 +40,6 @@ def test_older_names_lead_to_one_name_and_never_hide_one_of_today() -> None:
 
 
 def test_nothing_heavy_is_imported_for_settings() -> None:
-    code = (
-        "import sys, chunfen.settings.commands, chunfen.runs, chunfen.cli.verb; print(*sys.modules)"
-    )
+    code = "import sys, chunfen.settings.commands, chunfen.runs, chunfen.cli.verb; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "transformers", "numpy", "scipy", "peft"} & set(done.stdout.split())

@@ -10,15 +10,16 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from cyclopts import App, CycloptsError
 
 from chunfen import __version__
 from chunfen.cli.app import new_app
 from chunfen.cli.explain import explain
-from chunfen.errors import ChunfenError
+from chunfen.errors import ChunfenError, RunError
 
 ABOUT = """Find a language model's social bias, repair it, and prove the repair.
 
@@ -45,6 +46,14 @@ class Terminated(KeyboardInterrupt):
 def build() -> App:
     """The application; verbs are imported when they are used."""
     return new_app("chunfen", ABOUT, VERBS, __version__)
+
+
+def verb_of(name: str) -> Any:
+    """The command object of a verb that takes settings. Raises RunError for a name that is none."""
+    if name not in VERBS:
+        raise RunError(f"this version of chunfen has no verb {name!r}; it has {', '.join(VERBS)}.")
+    module, _, attribute = VERBS[name][1].partition(":")
+    return getattr(import_module(module), attribute)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from chunfen.cli.verb import EXIT_OK, verb
 from chunfen.settings.commands import ReportCommand
 
@@ -20,5 +22,7 @@ def report(settings: ReportCommand) -> int:
     if before is None:
         raise RunError(f"{run.folder} ({run.verb}, {run.status}) holds no measurement to report.")
     after, verdict = logs.audit_log(run, logs.AFTER), logs.verdict(run)
-    print(write_report(run.folder, before, after, verdict, run.manifest, language(settings.lang)))
+    documents: dict[str, Any] = {"before": before, "after": after, "verdict": verdict}
+    lang = language(settings.lang)
+    print(write_report(run.folder, **documents, manifest=run.manifest, lang=lang))
     return EXIT_OK

@@ -72,13 +72,14 @@ def show(run: Which = "latest", *, output_dir: Folder = RUNS) -> int:
 def compare(one: Which, other: Which, *, output_dir: Folder = RUNS) -> int:
     """Show where two runs differ: settings, versions, and the primary scores of both."""
     from chunfen.cli.compare import compared
-    from chunfen.runs.find import differences
+    from chunfen.runs.find import IRRELEVANT, differences
     from chunfen.settings.describe import as_text
 
     left, right = find_run(output_dir, one), find_run(output_dir, other)
     header = ("", left.name, right.name)
+    asked = differences(left.settings, right.settings)
     changed = {
-        **differences(left.settings, right.settings),
+        **{name: values for name, values in asked.items() if name not in IRRELEVANT},
         **differences(left.manifest["versions"], right.manifest["versions"]),
         **differences({"code": left.manifest["code"][:12]}, {"code": right.manifest["code"][:12]}),
     }
@@ -89,11 +90,10 @@ def compare(one: Which, other: Which, *, output_dir: Folder = RUNS) -> int:
 
 def repeat(run: Which, *, output_dir: Folder = RUNS) -> int:
     """Run the same command with the same settings again, in a new folder."""
-    from importlib import import_module
+    from chunfen.cli.main import verb_of
 
     found = find_run(output_dir, run)
-    module = import_module(f"chunfen.cli.{found.verb}")
-    command = getattr(module, found.verb)
+    command = verb_of(found.verb)
     again = {**found.settings, "resume": False, "name": None, "output_dir": str(found.folder.parent)}
     try:
         settings = command.settings.model_validate(again)

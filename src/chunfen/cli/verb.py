@@ -63,7 +63,7 @@ class Verb:
         """Do the work with settings that are final."""
         if not isinstance(settings, RunSettings):
             return self.function(settings)
-        run = _started(self.__name__, settings)
+        run = start(self.__name__, settings)
         with screen(run), run:
             return self.function(settings, run)
 
@@ -76,7 +76,7 @@ def verb(settings: type[Settings], *, argument: str | None = None) -> Callable[[
     return lambda function: Verb(function, settings, argument)
 
 
-def _started(name: str, settings: RunSettings) -> Run:
+def start(name: str, settings: RunSettings) -> Run:
     """The run to continue, or a new one."""
     run = Run.resume(name, settings) if settings.resume else None
     if run is not None:

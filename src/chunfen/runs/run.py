@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -25,6 +24,7 @@ from chunfen.runs.files import write_json
 from chunfen.runs.machine import code_hash, git_commit, is_alive, machine, this_process, versions
 from chunfen.runs.stage import Stage
 from chunfen.settings.base import Settings
+from chunfen.settings.describe import command_line
 
 Status = Literal["running", "interrupted", "stopped", "failed", "done"]
 """interrupted: its process died without a word. stopped: ended by the user. failed: ended by an error."""
@@ -200,7 +200,7 @@ def _new_manifest(verb: str, settings: Settings) -> dict[str, Any]:
     return {
         "format": 1,
         "verb": verb,
-        "command": sys.argv,
+        "command": command_line(verb, settings, leave_out=("resume", "dry_run", "name")),
         "settings": settings.model_dump(mode="json"),
         "seed": getattr(settings, "seed", None),
         "status": "running",

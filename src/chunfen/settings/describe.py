@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from inspect import get_annotations
 from pathlib import Path
@@ -111,6 +111,22 @@ def _option(cls: type[Settings], name: str, field: FieldInfo) -> Option:
         is_flag=field.annotation is bool,
         may_be_none=type(None) in kinds,
     )
+
+
+def command_line(verb: str, settings: Settings, leave_out: Container[str] = ()) -> list[str]:
+    """The words that ask for these settings: every option that is not at its default.
+
+    >>> from chunfen.settings.commands import AuditCommand
+    >>> command_line("audit", AuditCommand(languages=("en",), quick=True))
+    ['chunfen', 'audit', '--languages', 'en', '--quick', 'true']
+    """
+    words = ["chunfen", verb]
+    for option in options(type(settings)):
+        value = getattr(settings, option.name)
+        if value != option.default and option.name not in leave_out:
+            parts = value if isinstance(value, tuple) and value else (value,)
+            words += [f"--{option.name}", *map(as_text, parts)]
+    return words
 
 
 def options(cls: type[Settings]) -> Iterator[Option]:
