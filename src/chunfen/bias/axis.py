@@ -167,7 +167,7 @@ def load_axis(name_or_path: str | Path, language: str = "en", *, data_dir: Path 
     if isinstance(data.get("items"), dict):
         columns = validated(_Columns, data["items"], _below(places, "items"))
         data["items"] = _read_items(columns, path.parent, places)
-    axis = validated(Axis, _with_tuples(data), places)
+    axis = validated(Axis, data, places)
     check(axis, places)
     if axis.language != language:
         places.fail(("language",), f"language {axis.language!r}, asked for {language!r}", "name a file of it")
@@ -254,10 +254,3 @@ def _share(text: str, key: tuple[str | int, ...], places: Places) -> float:
 def _below(places: Places, name: str) -> Places:
     """The places of one part, with its own keys."""
     return Places(places.path, {key[1:]: at for key, at in places.lines.items() if key[:1] == (name,)})
-
-
-def _with_tuples(data: Any) -> Any:
-    """Lists as tuples: strict validation takes nothing else for a tuple."""
-    if isinstance(data, dict):
-        return {key: _with_tuples(value) for key, value in data.items()}
-    return tuple(_with_tuples(value) for value in data) if isinstance(data, list) else data

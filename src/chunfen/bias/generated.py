@@ -9,7 +9,7 @@ from chunfen.bias.axis import Axis
 from chunfen.bias.design import crossed
 from chunfen.bias.filling import fill
 from chunfen.bias.instrument import CueQuestions, Instrument, QuestionProbe, Scores, reading, user
-from chunfen.bias.reader import make_reader, read_choice, read_story
+from chunfen.bias.reader import make_reader, read_answer, read_choice, read_story
 from chunfen.engines.base import Reply, Request, Sampling
 from chunfen.measure.types import Case, Reading, Split
 
@@ -130,7 +130,7 @@ class CueProbe(Generated, CueQuestions):
 
     def read(self, case: Case, reply: Reply) -> list[Reading]:
         def classify(text: str) -> tuple[str, float | None]:
-            label = read_choice(text, self.reader)
+            label = read_answer(text, self.reader)
             if label == "unparsed":
                 return label, 0.0
             right = label == case.facts["right"]

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from chunfen.bias.axis import Axis, Item, Template
 from chunfen.bias.design import both_orders, crossed, spread
 from chunfen.bias.filling import cue_answers, fill, question_text
+from chunfen.bias.wording import placeholders
 from chunfen.engines.base import Request
 from chunfen.measure.types import Case, Metric, Reading, Role, Split
 
@@ -102,7 +103,7 @@ class CueQuestions(Instrument):
             answers = cue_answers(self.source, cue)
             right_first = {g: answers[g] for g in sorted(answers, key=lambda g: g != cue.answer)}
             fitting: Sequence[Item | None] = [None]
-            if "item" in cue.text.lower() and "{" in cue.text:
+            if placeholders(cue.text):
                 fitting = spread(items, number, self.per_item or len(items))
             for item in fitting:
                 text = fill(cue.text, item, language=self.language)

@@ -16,6 +16,9 @@ from chunfen.registry import did_you_mean
 
 Model = TypeVar("Model", bound=BaseModel)
 
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The fast loader where PyYAML was built with it; both give the lines."""
+
 Key = tuple[str | int, ...]
 """The way to a value, for example ("line", 3, "text")."""
 
@@ -47,7 +50,7 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], Places]:
     """
     places = Places(path)
     try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=LOADER)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}) — check path and rights") from error
     except UnicodeDecodeError as error:
@@ -66,7 +69,7 @@ def _plain(node: yaml.Node, key: Key, places: Places) -> Any:
         return _mapping(node, key, places)
     if isinstance(node, yaml.SequenceNode):
         return [_plain(child, (*key, i), places) for i, child in enumerate(node.value)]
-    return yaml.SafeLoader("").construct_object(node)
+    return LOADER("").construct_object(node)
 
 
 def _mapping(node: yaml.MappingNode, key: Key, places: Places) -> dict[str, Any]:
@@ -109,7 +112,7 @@ def read_csv(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 def validated(model: type[Model], data: Mapping[str, Any], places: Places) -> Model:
     """The data as the model, or a `DataError` with the line and what to do for the first wrong thing."""
     try:
-        return model.model_validate(data)
+        return model.model_validate(_with_tuples(data))
     except ValidationError as error:
         # A mistyped key is an unknown one and a missing one: the first of these says more.
         first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
@@ -121,7 +124,14 @@ def validated(model: type[Model], data: Mapping[str, Any], places: Places) -> Mo
         if first["type"] == "missing":
             places.fail(key[:-1], f"{_name(key)} is missing", f"add `{key[-1]}:`")
         value = f"({first['input']!r})" if isinstance(first["input"], str | int | float | bool) else ""
-        places.fail(key, f"{_name(key)} is not right {value}".rstrip(), first["msg"])
+        places.fail(key, f"{_name(key)} is not right {value}".rstrip(), first["msg"].replace("tuple", "list"))
+
+
+def _with_tuples(data: Any) -> Any:
+    """Lists as tuples: what is frozen holds tuples, and strict validation takes nothing else for one."""
+    if isinstance(data, Mapping):
+        return {key: _with_tuples(value) for key, value in data.items()}
+    return tuple(_with_tuples(value) for value in data) if isinstance(data, list) else data
 
 
 def _name(key: Key) -> str:
