@@ -249,7 +249,7 @@ def guard_probes(rng: random.Random, repaired: bool) -> list[ProbeLog]:
         Reading(
             item=item,
             template="cue",
-            label="female" if rng.random() < 0.97 else "both",
+            label="right" if rng.random() < 0.97 else "wrong",
             value=1.0,
             prompt=f"My sister is the {item} here. Is the {item} a man or a woman?",
             text="A woman.",
@@ -257,24 +257,16 @@ def guard_probes(rng: random.Random, repaired: bool) -> list[ProbeLog]:
         for item, _ in occupations("en")[:40]
     ]
     shift = 0.4 if repaired else 0.0
-    rows: list[tuple[str, str, float, float, str, list[Reading]]] = [
-        ("capability", "general", 41.2 - shift, 2.9, "points", []),
-        ("perplexity", "general", 18.31 + shift / 4, 0.7, "perplexity", []),
-        ("agreement", "gender", 93.8 - shift, 2.8, "points", []),
-        ("cue", "gender", 27.5 + 60 * shift, 9.0, "points", cues),
-        ("choice", "age", 61.0 + shift, 6.0, "points", []),
+    rows: list[tuple[str, str, str, float, float, str, list[Reading]]] = [
+        ("choice_accuracy", "general", "probability", 41.2 - shift, 2.9, "points", []),
+        ("perplexity", "general", "log_perplexity", 2.907 + shift / 80, 0.04, "nats", []),
+        ("agreement", "gender", "mean_probability", 93.8 - shift, 2.8, "points", []),
+        ("cue", "gender", "accuracy", 0.275 + 0.6 * shift, 0.09, "share", cues),
+        ("untouched", "age", "preference", 53.0 + shift, 3.0, "points", []),
     ]
-    metric = {"perplexity": "perplexity", "choice": "picking"}
     return [
-        _probe(
-            endpoint,
-            "en",
-            readings,
-            [result(metric.get(endpoint, "accuracy"), value, half, unit)],
-            "guard",
-            axis,
-        )
-        for endpoint, axis, value, half, unit, readings in rows
+        _probe(endpoint, "en", readings, [result(metric, value, half, unit)], "guard", axis)
+        for endpoint, axis, metric, value, half, unit, readings in rows
     ]
 
 
@@ -347,7 +339,7 @@ def _check(row: dict[str, object], logs: tuple[AuditLog, AuditLog]) -> Check:
 
 
 def verdict(before: AuditLog, after: AuditLog, *, proven: bool = True, quick: bool = False) -> Verdict:
-    """The pre-registered checks with plausible numbers, from checks.yaml; `proven=False` misses two of them."""
+    """The pre-registered checks of checks.yaml with plausible numbers; `proven=False` misses two."""
     rows = yaml.safe_load((HERE / "checks.yaml").read_text(encoding="utf-8"))
     checks = []
     for row in rows:
@@ -395,3 +387,48 @@ def manifest() -> dict[str, object]:
             }
         },
     }
+
+
+def with_every_text(log: AuditLog, text: str) -> AuditLog:
+    """The log with every reply replaced."""
+    probes = [
+        p.model_copy(update={"readings": tuple(replace(r, text=text) for r in p.readings)})
+        for p in log.probes
+    ]
+    return log.model_copy(update={"probes": tuple(probes)})
+
+
+def with_every_name(log: AuditLog, text: str) -> AuditLog:
+    """The log with every name that a user can choose replaced."""
+    probes = [
+        p.model_copy(
+            update={
+                "probe": f"{p.probe}{text}",
+                "axis": text,
+                "groups": (text, "other"),
+                "readings": tuple(
+                    replace(r, item=text + r.item, template=text, prompt=text) for r in p.readings
+                ),
+                "results": tuple(replace(r, reason=r.reason and text) for r in p.results),
+            }
+        )
+        for p in log.probes
+    ]
+    return log.model_copy(update={"target": text, "probes": tuple(probes)})
+
+
+def own_axis() -> AuditLog:
+    """An audit on an axis that nobody has written words for."""
+    names = {"female": "elder", "male": "young"}
+    probes = []
+    for probe in audit_log(hostile=False).probes[:4]:
+        readings = tuple(replace(r, label=names.get(r.label, r.label)) for r in probe.readings)
+        update = {"axis": "generation", "groups": ("elder", "young"), "readings": readings}
+        probes.append(probe.model_copy(update=update))
+    return audit_log().model_copy(update={"probes": tuple(probes)})
+
+
+def comparable(log: AuditLog) -> AuditLog:
+    """The log with those probes only whose readings stand for their results."""
+    probes = tuple(p for p in log.probes if p.readings and p.endpoint != "cue")
+    return log.model_copy(update={"probes": probes})

@@ -48,7 +48,7 @@ def _lines(w: Words, page: Page) -> Iterator[str]:
     yield from _checks(w, page)
     if page.gaps:
         yield f"### {w('card.gaps')}\n"
-        yield from (f"- `{gap.probe}`: {plain(gap.reason or w('gaps.no_reason'))}" for gap in page.gaps)
+        yield from (f"- {plain(gap.probe)}: {plain(gap.reason or w('gaps.no_reason'))}" for gap in page.gaps)
         yield ""
     yield f"### {w('card.limits')}\n"
     yield from (f"- {plain(w(f'method.limit.{name}'))}" for name in LIMITS)
@@ -84,15 +84,10 @@ def _checks(w: Words, page: Page) -> Iterator[str]:
         bounds = w.interval(c.change_low, c.change_high, c.unit, signed=True)
         change = f"{w.quantity(c.change, c.unit, signed=c.group != 'cost')} {bounds}".strip()
         result = w(f"checks.{row.outcome}") + ("" if c.required else f" ({w('checks.optional')})")
-        rows.append(
-            [
-                phrases.check_name(w, c),
-                change,
-                phrases.limit(w, c, c.floor),
-                phrases.limit(w, c, c.aim),
-                result,
-            ]
-        )
+        source = phrases.source_of(w, c.metric)
+        name = phrases.check_name(w, c) + (f" ({source})" if source else "")
+        limits = [phrases.limit(w, c, value) for value in (c.floor, c.aim)]
+        rows.append([name, change, *limits, result])
     yield from table(heads, rows)
 
 

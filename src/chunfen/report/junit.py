@@ -45,7 +45,9 @@ def junit(
 
 
 def _check_case(w: Words, check: Check) -> ElementTree.Element:
-    case = ElementTree.Element("testcase", classname=f"chunfen.{check.group}", name=clean(check.id), time="0")
+    probe = check.metric.rpartition("/")[0]
+    name = f"{check.id} [{probe}]" if probe else check.id  # one criterion has a check for each language
+    case = ElementTree.Element("testcase", classname=f"chunfen.{check.group}", name=clean(name), time="0")
     bounds = w.interval(check.change_low, check.change_high, check.unit, signed=True)
     change = w.quantity(check.change, check.unit, signed=True)
     told = w("junit.missed", change=change, interval=bounds, floor=phrases.limit(w, check, check.floor))
@@ -55,9 +57,11 @@ def _check_case(w: Words, check: Check) -> ElementTree.Element:
             failure.text = clean(f"{phrases.check_name(w, check)}\n{check.metric}\n{check.reason}".strip())
         case "miss":
             ElementTree.SubElement(case, "skipped", message=clean(f"{w('checks.optional')}; {told}"))
-        case "unmeasured":
+        case "unmeasured" | "reported" as kind:
             reason = check.reason or w("gaps.no_reason")
-            ElementTree.SubElement(case, "skipped", message=clean(w("junit.unmeasured", reason=reason)))
+            ElementTree.SubElement(
+                case, "skipped", message=clean(w(f"junit.{kind}", reason=reason, change=change))
+            )
     return case
 
 

@@ -8,11 +8,11 @@ from typing import TypeGuard
 DASH = "—"
 MINUS = "−"  # U+2212, as wide as a plus, so that columns line up
 
-DIGITS = {"nats": 2, "share": 1, "points": 1, "ratio": 1, "seconds": 0, "count": 0}
-"""Decimals by unit; a share or a ratio is shown as a percentage."""
+DIGITS = {"nats": 2, "share": 1, "points": 1, "ratio": 2, "seconds": 0, "bytes": 2, "seeds": 0, "words": 1}
+"""Decimals by unit."""
 
-PERCENT = frozenset({"share", "ratio"})
-"""Units that are stored as fractions and shown as percentages."""
+SCALES = {"share": 100.0, "bytes": 1e-9}
+"""Units that are shown as other ones: shares as percentages, bytes as gigabytes."""
 
 
 def known(value: float | None) -> TypeGuard[float]:
@@ -42,12 +42,12 @@ def decimal(value: float | None, digits: int = 2, *, signed: bool = False) -> st
 
 
 def scaled(value: float | None, unit: str) -> float | None:
-    """A number in the unit it is shown in: fractions become percentages.
+    """A number in the unit it is shown in.
 
     >>> scaled(0.25, "share"), scaled(0.25, "nats"), scaled(None, "share")
     (25.0, 0.25, None)
     """
-    return value * 100 if known(value) and unit in PERCENT else value
+    return value * SCALES.get(unit, 1.0) if known(value) else value
 
 
 def digits(unit: str) -> int:
@@ -62,7 +62,7 @@ def digits(unit: str) -> int:
 def figure(value: float | None, unit: str, *, signed: bool = False, decimals: int | None = None) -> str:
     """A number as it is shown in its unit, without the unit.
 
-    >>> figure(0.1234, "share"), figure(-0.85, "ratio", signed=True), figure(None, "share")
+    >>> figure(0.1234, "share"), figure(-0.85, "share", signed=True), figure(None, "share")
     ('12.3', '−85.0', '—')
     """
     return decimal(scaled(value, unit), digits(unit) if decimals is None else decimals, signed=signed)

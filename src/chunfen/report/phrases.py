@@ -9,7 +9,7 @@ from chunfen.measure.types import Result
 from chunfen.report.numbers import DASH, decimal, known
 from chunfen.report.views.answers import Rate
 from chunfen.report.views.checks import CheckRow
-from chunfen.report.views.headline import Headline
+from chunfen.report.views.headline import TYPICAL, Headline
 from chunfen.report.views.page import Page, Score
 from chunfen.report.wording import Words
 
@@ -18,14 +18,15 @@ def headline(w: Words, page: Page) -> Markup:
     """The sentence on top."""
     line = page.headline
     when = "repair" if page.after else "audit"
-    if line.kind == "item" and line.before:
+    if line.kind == "items" and line.before:
         group = w.name("class", line.group)
         topic = page.axis if w.has(f"headline.item.{page.axis}.{when}") else "other"
         numbers = _pair(_whole(w, line.before), _whole(w, line.after))
+        items = w.html("headline.and").join(Markup("<em>{}</em>").format(item) for item in line.items)
         change = Markup('<span class="change">{before} <span class="arrow">→</span> {after}</span>').format(
             **numbers
         )
-        return w.html(f"headline.item.{topic}.{when}", item=line.item, group=group, change=change, **numbers)
+        return w.html(f"headline.item.{topic}.{when}", items=items, group=group, change=change, **numbers)
     if line.kind == "score" and line.scores:
         first, last = line.scores
         numbers = _pair(
@@ -41,15 +42,18 @@ def dek(w: Words, page: Page) -> list[str]:
     line, when = page.headline, "repair" if page.after else "audit"
     if line.kind == "nothing":
         return [w("headline.dek.nothing")]
-    if line.kind != "item" or not line.before or not line.overall:
+    if line.kind != "items" or not line.before or not line.overall:
         return []
-    text = w(f"headline.dek.item.{when}", **_counts(w, line))
-    return [text, w("headline.dek.choice" if page.after else "headline.dek.choice.audit")]
+    texts = [w(f"headline.dek.{part}.{when}", **_counts(w, line)) for part in ("item", "overall")]
+    return [*texts, w("headline.dek.choice")]
 
 
 def _counts(w: Words, line: Headline) -> dict[str, object]:
     overall, late_overall = line.overall or (None, None)
     return {
+        "count": line.count,
+        "share": w.quantity(TYPICAL, "share", decimals=0),
+        "people": w.name("groups", line.group),
         "first": line.before.hits if line.before else DASH,
         "total": line.before.total if line.before else DASH,
         "last": line.after.hits if line.after else DASH,
@@ -94,7 +98,14 @@ def verdict(w: Words, page: Page) -> list[str]:
 
 
 def _names(w: Words, rows: list[CheckRow]) -> str:
-    return w("semicolon").join(check_name(w, row.check) for row in rows)
+    """The names of checks; the probes too where one criterion has several."""
+    ids = [row.check.id for row in rows]
+
+    def name(check: Check) -> str:
+        source = source_of(w, check.metric) if ids.count(check.id) > 1 else ""
+        return check_name(w, check) + (f" ({source})" if source else "")
+
+    return w("semicolon").join(name(row.check) for row in rows)
 
 
 def check_name(w: Words, check: Check) -> str:
@@ -110,11 +121,32 @@ def described(w: Words, metric: str) -> str:
     ('occupation line, Chinese: stereotype slope', 'wall clock')
     """
     probe, _, score = metric.rpartition("/")
-    parts = probe.split(".")
-    if len(parts) < 3:
-        return w.name("metric", score)
-    endpoint, language = w.name("endpoint", parts[-2]), w.name("language", parts[-1])
-    return w("score_of", endpoint=endpoint, language=language, metric=w.name("metric", score))
+    name = w.name("metric", score)
+    return w("score_of", source=source_of(w, metric), metric=name) if probe else name
+
+
+def source_of(w: Words, metric: str) -> str:
+    """The probes of a metric's address in words; empty where it is about no probe.
+
+    >>> from chunfen.report.wording import words
+    >>> source_of(words("en"), "general.choice_accuracy.en+general.cloze.en/probability")
+    'general questions + cloze, English'
+    >>> source_of(words("en"), "age.untouched.en/preference"), source_of(words("en"), "winogender/slope")
+    ('age, English', 'Winogender')
+    """
+    parts = [name.split(".") for name in metric.rpartition("/")[0].split("+") if name]
+    if not parts:
+        return ""
+    said = " + ".join(_topic(w, part) for part in parts)
+    if len(parts[0]) < 3:
+        return said
+    return w("source_of", endpoint=said, language=w.name("language", parts[0][-1]))
+
+
+def _topic(w: Words, part: list[str]) -> str:
+    """What a probe [axis, endpoint, language] is about; an untouched axis is named by itself."""
+    axis, endpoint = part[0], part[1] if len(part) > 2 else part[0]
+    return w.name("axis", axis) if endpoint == "untouched" else w.name("endpoint", endpoint)
 
 
 def reads(w: Words, score: Score, result: Result) -> str:
@@ -148,7 +180,7 @@ def to_aim(w: Words, row: CheckRow) -> str:
     """What is missing to the aim; the distance between two percentages is in points."""
     if not row.to_aim:
         return w("checks.reached")
-    percent = row.check.unit in ("share", "ratio")
+    percent = row.check.unit == "share"
     gap = w.quantity(row.to_aim * 100, "points") if percent else w.quantity(row.to_aim, row.check.unit)
     return w("checks.short", gap=gap)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cache, partial
+from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -15,17 +15,9 @@ from markupsafe import Markup
 
 from chunfen.measure.log import AuditLog, Verdict
 from chunfen.report import phrases
-from chunfen.report.charts.line import NARROW, WIDE, LineText, line_chart
-from chunfen.report.charts.rows import dumbbell, forest, stacked, swarm
-from chunfen.report.numbers import decimal, known
-from chunfen.report.views.answers import Answers
-from chunfen.report.views.fit import Fit
-from chunfen.report.views.items import Line, Spread
-from chunfen.report.views.page import Page, Score, page_of
+from chunfen.report.helpers import helpers
+from chunfen.report.views.page import Page, page_of
 from chunfen.report.wording import Words, words
-
-TONES = {"both": "even", "they": "even", "unmarked": "even", "unparsed": "unread"}
-"""The colour of a class that names no group; the groups are day and night."""
 
 KEPT = ("versions", "settings", "machine", "code", "git", "facts")
 """Parts of a manifest that help to repeat a run; the process and its host are nobody's business."""
@@ -64,35 +56,9 @@ def render_html(
             sections=list(_sections(page)),
             facts=list(_facts(w, page)),
             command=command_of(page.manifest),
-            **_helpers(w),
+            **helpers(w),
         )
     )
-
-
-def _helpers(w: Words) -> dict[str, Any]:
-    """What templates may call: phrases and charts with the language filled in."""
-    said = (
-        phrases.reads,
-        phrases.explained,
-        phrases.described,
-        phrases.limit,
-        phrases.to_aim,
-        phrases.p_value,
-    )
-    return {
-        **{function.__name__: partial(function, w) for function in said},
-        "decimal": decimal,
-        "dumbbell": dumbbell,
-        "forest": forest,
-        "tone": tone,
-        "item_reach": item_reach,
-        "reach": template_reach,
-        "swarm": _swarm,
-        "line_svg": partial(_line_svg, w),
-        "bar": partial(_bar, w),
-        "slope": partial(_slope, w),
-        "by_probe": by_probe,
-    }
 
 
 @cache
@@ -142,73 +108,6 @@ def _sections(page: Page) -> Iterator[str]:
         "repeat": True,
     }
     return (name for name, there in has.items() if there)
-
-
-def tone(label: str, groups: tuple[str, str]) -> str:
-    """The colour class of an answer class."""
-    return {groups[0]: "day", groups[1]: "night"}.get(label, TONES.get(label, "other"))
-
-
-def item_reach(line: Line) -> tuple[float, float]:
-    """A symmetric domain that holds every item, so that parity is in the middle."""
-    far = max((abs(v) for i in line.items for v in (i.before, i.after) if v is not None), default=1.0) or 1.0
-    return -far, far
-
-
-def template_reach(spread: Spread) -> tuple[float, float]:
-    """A domain that holds every template's score, before and after, and 0."""
-    values = [v for _, *pair in spread.templates for v in pair if known(v)] + [0.0]
-    low, high = min(values), max(values)
-    return (low, high) if high > low else (low - 1, high + 1)
-
-
-def by_probe(scores: Iterable[Score]) -> list[tuple[str, list[Score]]]:
-    """The scores of each probe together, in the log's order."""
-    table: dict[str, list[Score]] = {}
-    for score in scores:
-        table.setdefault(score.probe, []).append(score)
-    return list(table.items())
-
-
-def _swarm(spread: Spread, kind: str, domain: tuple[float, float]) -> Markup:
-    place = 1 if kind == "before" else 2
-    alone = spread.after is None
-    return swarm([each[place] for each in spread.templates], "after" if alone else kind, domain)  # type: ignore[misc]
-
-
-def _slope(w: Words, fit: Fit | None) -> str:
-    return w.quantity(fit.slope if fit else None, "nats")
-
-
-def _bar(w: Words, answers: Answers, place: int) -> Markup:
-    """One stacked bar; `place` 1 is before, 2 after."""
-    parts, said = [], []
-    for entry in answers.classes:
-        rate = entry[1] if place == 1 else entry[2]
-        if rate and rate.share is not None:
-            text = w.quantity(rate.share, "share", decimals=0)
-            parts.append((tone(entry[0], answers.groups), rate.share, text))
-            said.append(f"{w.name('class', entry[0])} {text}")
-    return stacked(
-        parts, w("answers.bar", when=w("before" if place == 1 else "after"), parts=w("comma").join(said))
-    )
-
-
-def _line_svg(w: Words, line: Line) -> Markup:
-    positive, negative = line.groups
-    slopes = {"before": _slope(w, line.before), "after": _slope(w, line.after)}
-    describe = "line.describe" if line.repaired else "line.describe.audit"
-    text = LineText(
-        title=w(
-            "line.chart", positive=w.name("groups", positive), language=w.name("language", line.language)
-        ),
-        description=w(describe, count=len(line.items), **slopes),
-        x_axis=w("line.x", positive=w.name("groups", positive)),
-        up=w("line.up", group=w.name("groups", positive)),
-        down=w("line.down", group=w.name("groups", negative)),
-        percent=w("unit.share", n="{n}"),
-    )
-    return line_chart(line, text, WIDE) + line_chart(line, text, NARROW, outliers=4)
 
 
 def command_of(manifest: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ import yaml
 from markupsafe import Markup
 
 from chunfen.errors import SettingError
-from chunfen.report.numbers import DASH, PERCENT, figure, interval, known
+from chunfen.report.numbers import DASH, figure, interval, known
 
 LANGUAGES = ("en", "zh")
 
@@ -57,10 +57,10 @@ class Words:
         return self.table.get(f"unit.{unit}", "{n}").format(n=text)
 
     def short(self, value: float | None, unit: str, *, signed: bool = False) -> str:
-        """A number for a table cell: percentages keep their sign, other units are named elsewhere."""
+        """A number for a table cell: a percentage keeps its sign, other units are named elsewhere."""
         return (
             self.quantity(value, unit, signed=signed)
-            if unit in PERCENT
+            if unit == "share"
             else figure(value, unit, signed=signed)
         )
 

@@ -26,11 +26,10 @@ FORMAT = 1
 
 def write_report(
     folder: Path,
-    *,
     before: AuditLog,
     after: AuditLog | None = None,
     verdict: Verdict | None = None,
-    manifest: Mapping[str, Any],
+    manifest: Mapping[str, Any] | None = None,
     lang: str = "en",
 ) -> Path:
     """Write report.html, report.json, model_card.md and junit.xml, each whole or not at all.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from chunfen.measure.log import ProbeLog
+from chunfen.measure.statistics import wilson
 from chunfen.measure.types import Reading
-from chunfen.report.views.fit import wilson
 
 OTHER = ("both", "they", "unmarked", "refusal", "unparsed")
 """Classes that name neither group, in the order in which they are shown."""
@@ -58,9 +58,7 @@ def rate(hits: int, total: int) -> Rate:
     >>> rate(0, 0).share is None, rate(1, 4).share
     (True, 0.25)
     """
-    bounds = wilson(hits, total)
-    low, high = bounds or (None, None)
-    return Rate(hits, total, hits / total if total else None, low, high)
+    return Rate(hits, total, *wilson(hits, total))
 
 
 def answers_of(before: ProbeLog, after: ProbeLog | None) -> Answers | None:
@@ -78,9 +76,9 @@ def answers_of(before: ProbeLog, after: ProbeLog | None) -> Answers | None:
     return Answers(before.probe, before.endpoint, before.language, before.groups, classes)
 
 
-def share_of(log: ProbeLog, item: str, label: str) -> Rate:
-    """How often the replies about one item fell into one class, of those that could be read."""
-    labels = [r.label for r in log.readings if r.item == item and r.label not in UNREAD]
+def share_of(log: ProbeLog, items: Collection[str], label: str) -> Rate:
+    """How often the replies about some items fell into one class, of those that could be read."""
+    labels = [r.label for r in log.readings if r.item in items and r.label not in UNREAD]
     return rate(labels.count(label), len(labels))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,7 +10,8 @@ from chunfen.measure.log import Check, Verdict
 from chunfen.report.numbers import known
 
 Status = Literal["proven", "missed", "unmeasured", "audit"]
-Outcome = Literal["pass", "miss", "unmeasured"]
+Outcome = Literal["pass", "miss", "reported", "unmeasured"]
+"""reported: it was measured, but there is no floor to hold it against."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,9 @@ class Guard:
 
 
 def outcome(check: Check) -> Outcome:
-    return "unmeasured" if check.passed is None else "pass" if check.passed else "miss"
+    if check.passed is None:
+        return "reported" if known(check.change) and not check.required else "unmeasured"
+    return "pass" if check.passed else "miss"
 
 
 def shortfall(check: Check) -> float | None:
@@ -78,11 +82,35 @@ def guards_of(rows: tuple[CheckRow, ...]) -> tuple[Guard, ...]:
     return tuple(guard for row in rows if row.check.group == "guard" and (guard := _scaled(row)))
 
 
+def margin_of(check: Check) -> float | None:
+    """What the interval must not pass."""
+    return check.floor if check.interval_floor is None else check.interval_floor
+
+
 def _scaled(row: CheckRow) -> Guard | None:
     check = row.check
-    if not known(check.change) or not known(check.floor) or check.floor == 0:
+    margin = margin_of(check)
+    if not known(check.change) or not known(margin) or margin == 0:
         return None
-    unit = abs(check.floor) * (-1 if check.sense == "at_most" else 1)
+    unit = abs(margin) * (-1 if check.sense == "at_most" else 1)
     ends = [value / unit for value in (check.change_low, check.change_high) if known(value)]
     low, high = (min(ends), max(ends)) if len(ends) == 2 else (None, None)
     return Guard(row, check.change / unit, low, high, check.sense == "within")
+
+
+def is_left_out(row: CheckRow) -> bool:
+    """Whether a check was not measured and counts for nothing."""
+    return row.outcome == "unmeasured" and not row.check.required
+
+
+def measured_checks(rows: Iterable[CheckRow], group: str) -> list[CheckRow]:
+    """The checks of a group that belong in its table: all but those left out."""
+    return [row for row in rows if row.check.group == group and not is_left_out(row)]
+
+
+def left_out(rows: Iterable[CheckRow]) -> list[tuple[str, list[CheckRow]]]:
+    """The checks left out, by the reason that they share."""
+    table: dict[str, list[CheckRow]] = {}
+    for row in filter(is_left_out, rows):
+        table.setdefault(row.check.reason, []).append(row)
+    return list(table.items())

@@ -1,12 +1,10 @@
-"""Statistics that a picture needs and a log does not store: a line and its band, a rate and its interval."""
+"""Statistics that a picture needs and a log does not store: a line and its band."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-Z95 = 1.959964
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +62,3 @@ def student(freedom: int) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, 0.975))
-
-
-def wilson(hits: int, total: int) -> tuple[float, float] | None:
-    """Wilson's 95 % interval of a rate; None of nothing (Wilson 1927, eq. 5).
-
-    >>> low, high = wilson(8, 10)
-    >>> round(low, 3), round(high, 3)
-    (0.49, 0.943)
-    >>> wilson(0, 0) is None
-    True
-    """
-    if not total:
-        return None
-    rate, square = hits / total, Z95**2
-    middle = (rate + square / (2 * total)) / (1 + square / total)
-    half = Z95 * math.sqrt(rate * (1 - rate) / total + square / (4 * total**2)) / (1 + square / total)
-    return max(0.0, middle - half), min(1.0, middle + half)

@@ -1,7 +1,7 @@
 """The one sentence on top, made from the data.
 
-The item is chosen by what the model said *before* the repair, so that the sentence does not pick the luckiest
-change; the rate over all items stands beside it.
+It speaks of all items that are typical of one group, so that it rests on many replies, and names two of them.
+They are chosen by what the model said *before* the repair, never by how much they changed.
 """
 
 from __future__ import annotations
@@ -17,18 +17,21 @@ from chunfen.report.views.answers import Rate, candidates, named, share_of
 TYPICAL = 0.7
 """An item is typical of a group when at least this share of its people belong to it."""
 
+NAMED = 2
+"""How many items the sentence names."""
+
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """kind item: the replies about one item; score: a primary score; nothing: nothing could be measured."""
+    """kind items: replies about one group's typical items; score: a primary score; nothing: there is none."""
 
-    kind: Literal["item", "score", "nothing"]
+    kind: Literal["items", "score", "nothing"]
     probe: str = ""
     endpoint: str = ""
     language: str = ""
-    item: str = ""
     group: str = ""
-    x: float | None = None
+    items: tuple[str, ...] = ()
+    count: int = 0
     before: Rate | None = None
     after: Rate | None = None
     overall: tuple[Rate, Rate | None] | None = None
@@ -40,46 +43,51 @@ Pair = tuple[ProbeLog, ProbeLog | None]
 
 
 def headline_of(pairs: list[Pair], lang: str) -> Headline:
-    """The most telling item of a readable reply probe (the report's language first), else a primary score."""
-    readable = [
-        p for p in pairs if p[0].results and p[0].results[0].measurable and known(p[0].results[0].estimate)
-    ]
+    """What a readable reply probe says of typical items (the report's language first), else a score."""
+    readable = [p for p in pairs if (r := p[0].results[:1]) and r[0].measurable and known(r[0].estimate)]
     readable.sort(key=lambda pair: pair[0].language != lang)
     for before, after in readable:
-        if before.endpoint == "reply" and (line := _item(before, after)):
+        if before.endpoint == "reply" and (line := _typical(before, after)):
             return line
     for before, after in readable:
         first = before.results[0]
         late = after.result(first.metric) if after else None
-        return Headline(
-            "score", before.probe, before.endpoint, before.language, metric=first.metric, scores=(first, late)
-        )
+        source = (before.probe, before.endpoint, before.language)
+        return Headline("score", *source, metric=first.metric, scores=(first, late))
     return Headline("nothing")
 
 
-def _item(before: ProbeLog, after: ProbeLog | None) -> Headline | None:
+def _typical(before: ProbeLog, after: ProbeLog | None) -> Headline | None:
+    """The positive group's items if most answers named it, else the side that was more one-sided."""
     positive, negative = before.groups
-    typical = [
-        (share_of(before, item, group), x, item, group)
-        for item, x in candidates(before)
-        for group, share in ((positive, x), (negative, 1 - x))
-        if share >= TYPICAL
-    ]
-    told = [entry for entry in typical if entry[0].share]
-    # The positive group's items (nurse, secretary) first: the question that this work began with.
-    side = [entry for entry in told if entry[3] == positive and (entry[0].share or 0) >= 0.5] or told
-    if not side:
+    items = candidates(before)
+    sides = {
+        positive: [item for item, x in items if x >= TYPICAL],
+        negative: [item for item, x in items if 1 - x >= TYPICAL],
+    }
+    told = {group: share_of(before, names, group) for group, names in sides.items()}
+    shares = {group: rate.share for group, rate in told.items() if rate.share}
+    if not shares:
         return None
-    first, x, item, group = max(side, key=lambda entry: (entry[0].share or 0, abs(entry[1] - 0.5), entry[2]))
+    group = positive if shares.get(positive, 0.0) >= 0.5 else max(shares, key=lambda name: shares[name])
     return Headline(
-        "item",
+        "items",
         before.probe,
         before.endpoint,
         before.language,
-        item,
         group,
-        x,
-        first,
-        share_of(after, item, group) if after else None,
+        _telling(before, sides[group], group),
+        len(sides[group]),
+        told[group],
+        share_of(after, sides[group], group) if after else None,
         (named(before), named(after) if after else None),
     )
+
+
+def _telling(before: ProbeLog, items: list[str], group: str) -> tuple[str, ...]:
+    """The items most often answered with the group; the shorter name first where they are level."""
+
+    def rank(item: str) -> tuple[float, int, str]:
+        return -(share_of(before, (item,), group).share or 0.0), len(item), item
+
+    return tuple(sorted(items, key=rank)[:NAMED])

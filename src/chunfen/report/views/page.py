@@ -21,6 +21,10 @@ BESIDE = ("slope", "intercept")
 """Scores that must not be reported one without the other."""
 
 
+LEVELLESS = ("reverse",)
+"""Endpoints whose level says how likely a text opens with either word, and nothing about the items."""
+
+
 @dataclass(frozen=True, slots=True)
 class Score:
     """One result before and after, and where it comes from."""
@@ -80,6 +84,8 @@ def page_of(
     main = next((probe for probe, _ in [*endpoints, *pairs]), None)
     scores = tuple(score for pair in pairs for score in scores_of(pair))
     checks = rows_of(verdict)
+    gaps = tuple(gap for pair in endpoints for gap in gaps_of(pair))
+    reasons = {gap.reason for gap in gaps}
     talked = [pair for pair in pairs if pair[0].endpoint in SAMPLES]
     return Page(
         before=before,
@@ -91,14 +97,14 @@ def page_of(
         headline=headline_of(endpoints, lang),
         primary=tuple(s for pair in shown for s in primary_of(pair)),
         scores=scores,
-        gaps=tuple(gap for pair in endpoints for gap in gaps_of(pair)),
+        gaps=gaps,
         lines=tuple(line for pair in shown if pair[0].endpoint == "line" and (line := line_of(*pair))),
         answers=tuple(a for pair in endpoints if (a := answers_of(*pair))),
         samples=tuple(s for pair in talked for s in samples_of(*pair, SAMPLES[pair[0].endpoint])),
         spreads=tuple(each for pair in shown if (each := spread_of(*pair))),
         checks=checks,
         guards=guards_of(checks),
-        notes=verdict.notes if verdict else (),
+        notes=tuple(note for note in verdict.notes if note not in reasons) if verdict else (),
         manifest=manifest,
     )
 
@@ -115,8 +121,10 @@ def scores_of(pair: Pair) -> list[Score]:
 
 
 def primary_of(pair: Pair) -> list[Score]:
-    """The first score of a probe, with the one that belongs beside it."""
+    """The first score of a probe, with the one that belongs beside it where its level means something."""
     scores = scores_of(pair)
+    if pair[0].endpoint in LEVELLESS:
+        return scores[:1]
     beside = [s for s in scores[1:] if (scores[0].before.metric, s.before.metric) == BESIDE]
     return [scores[0], *beside]
 
