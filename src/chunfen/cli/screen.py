@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chunfen.runs import Run
@@ -53,7 +53,9 @@ def screen(run: Run) -> Iterator[None]:
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    bars = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True)
+    # A result that goes into a file or pipe must not be drawn into the bars; one for the same terminal must.
+    look: dict[str, Any] = {"transient": True, "redirect_stdout": sys.stdout.isatty(), "console": console}
+    bars = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), **look)
     tasks: dict[str, TaskID] = {}
 
     def progress(what: str, done: int, total: int) -> None:
