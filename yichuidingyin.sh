@@ -25,12 +25,13 @@ die() {
   exit 1
 }
 
+# A GPU that appears later wants another torch: then remove .venv and start again.
 has_gpu() { command -v nvidia-smi >/dev/null 2>&1 && nvidia-smi -L >/dev/null 2>&1; }
 
 # What the installation depends on, as one short word: if it changes, the next start installs again.
 state_of() { # $1: run or test
   {
-    printf '%s\n' "$here" "$1" "$(constraints)"
+    printf '%s\n' "$here" "$1"
     "$python" -V
     cat -- "$here/pyproject.toml" "$here"/constraints/*.txt
   } | cksum | tr ' ' '-'
@@ -46,8 +47,13 @@ is_new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/d
 can_make_venv() { "$1" -c 'import venv, ensurepip' >/dev/null 2>&1; }
 
 find_python() {
-  local name found='' old=''
-  for name in ${CHUNFEN_PYTHON:+"$CHUNFEN_PYTHON"} python3 python3.13 python3.12 python3.11 python3.14 python; do
+  local name found='' old='' names='python3 python3.13 python3.12 python3.11 python3.14 python'
+  if [ -n "${CHUNFEN_PYTHON:-}" ]; then
+    command -v -- "$CHUNFEN_PYTHON" >/dev/null 2>&1 || die "CHUNFEN_PYTHON is $CHUNFEN_PYTHON, which cannot be run." \
+      "CHUNFEN_PYTHON 指定的 $CHUNFEN_PYTHON 无法运行。"
+    names=''
+  fi
+  for name in ${CHUNFEN_PYTHON:+"$CHUNFEN_PYTHON"} $names; do
     command -v -- "$name" >/dev/null 2>&1 || continue
     if ! is_new_enough "$name"; then
       old="${old:-$name ($("$name" -V 2>&1 || true))}"
@@ -57,7 +63,6 @@ find_python() {
     else
       found="${found:-$name}"
     fi
-    [ "$name" != "${CHUNFEN_PYTHON:-}" ] || break
   done
   [ -z "$found" ] || die \
     "$found cannot make virtual environments. Install its venv package (Debian, Ubuntu: python3-venv) and start again." \
