@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,8 +13,11 @@ from torch import Tensor
 from chunfen.data.packing import PackedBatch, collate, group_rows, plan_rows
 from chunfen.engines.transformers.masks import masks_for
 
+if TYPE_CHECKING:
+    from transformers import Cache
+
 Model = Any
-"""A `transformers.PreTrainedModel`, or a `peft.PeftModel` around one; both forward what is asked of them here."""
+"""A `transformers.PreTrainedModel`, or a `peft.PeftModel` around one, which passes on what is asked here."""
 
 LOGITS = 2**26
 """Most logits held at once: 256 MiB in fp32."""
@@ -58,14 +61,20 @@ def token_logprobs(
     return found
 
 
-def read_logits(model: Model, batch: PackedBatch, *, tree: bool) -> Tensor:
+def read_logits(model: Model, batch: PackedBatch, *, tree: bool, cache: Cache | None = None) -> Tensor:
     """The logits [u, vocabulary] at the batch's unique read positions, and at no others.
 
     The model's own head computes them, with whatever it does before and after (soft caps, scales, adapters);
-    it only gets to see the positions that are read. Gradients flow, if they are on.
+    it only gets to see the positions that are read. Gradients flow, if they are on. cache: an empty one, to
+    be filled.
     """
     device = model.device
-    inputs: dict[str, Any] = {"input_ids": torch.from_numpy(batch.tokens).to(device), "use_cache": False}
+    inputs: dict[str, Any] = {
+        "input_ids": torch.from_numpy(batch.tokens).to(device),
+        "use_cache": cache is not None,
+    }
+    if cache is not None:
+        inputs["past_key_values"] = cache
     if tree:
         positions = torch.from_numpy(batch.positions).to(device)
         end = torch.from_numpy(batch.end).to(device)

@@ -51,7 +51,7 @@ def tree_refusal(model: Model) -> str:
 
 
 def branching_sequences(config: object) -> tuple[list[list[int]], list[range]]:
-    """Six sequences that fork at two depths, longer than a short sliding window; and the positions to read."""
+    """Six sequences that fork at two depths, longer than a short sliding window, and what to read."""
     rng = random.Random(0)
     vocabulary = min(config.vocab_size, 20_000)  # type: ignore[attr-defined]
     window = getattr(config, "sliding_window", None) or 0
