@@ -84,7 +84,7 @@ begin() { # $1, $2: what is done, in both languages
 done_in() { say "      done in $((SECONDS - started)) s" "      用时 $((SECONDS - started)) 秒"; }
 
 # On a terminal pip shows its progress; elsewhere only what goes wrong.
-pip_install() { if [ -t 2 ]; then "$python" -m pip install "$@" >&2; else "$python" -m pip install -q "$@" >&2; fi; }
+pip_install() { if [ -t 2 ]; then "$python" -m pip install "$@" >&2; else "$python" -m pip install -qq "$@" >&2; fi; }
 
 # The usual index has torch for GPUs only, and gigabytes with it: never start that download in silence.
 warn_of_cuda() { # $1: constraints

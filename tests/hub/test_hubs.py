@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from pathlib import Path
 
@@ -137,4 +138,17 @@ def test_a_cached_file_that_went_bad_is_fetched_again_or_refused_offline(fetch, 
         assert offline.code == 1 and "damaged" in offline.said, offline.said
         again = fetch("some-org/tiny", hub, address)
     assert again.code == 0, again.said
+    assert weights(again.path) == repository.files["model.safetensors"]
+
+
+@pytest.mark.parametrize("hub", HUBS)
+def test_damage_that_keeps_size_and_time_is_mended_by_a_full_check(fetch, repository, hub):
+    with serving(repository) as address:
+        file = (fetch("some-org/tiny", hub, address).path / "model.safetensors").resolve()
+        before, data = file.stat(), file.read_bytes()
+        file.chmod(0o644)
+        file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+        again = fetch("some-org/tiny", hub, address, verify="yes")
+    assert again.code == 0 and again.said.count("is damaged (model.safetensors)") == 1, again.said
     assert weights(again.path) == repository.files["model.safetensors"]

