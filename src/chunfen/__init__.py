@@ -6,10 +6,10 @@ from typing import Any
 __version__ = "0.1.0"
 
 _EXPORTS = {
-    "audit": "chunfen.balance:audit",
-    "balance": "chunfen.balance:balance",
+    "audit": "chunfen.api:audit",
+    "balance": "chunfen.api:balance",
     "load_model": "chunfen.models.loading:load_model",
-    "repair": "chunfen.balance:repair",
+    "repair": "chunfen.api:repair",
 }
 __all__ = ["audit", "balance", "load_model", "repair"]
 

@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from chunfen.bias.design import Thin
 from chunfen.bias.axis import Axis, available_axes, load_axis
 from chunfen.bias.instruments import build_probes
 from chunfen.engines.base import Reply, Score
@@ -104,10 +105,10 @@ def test_all_endpoints_of_the_file_are_built_and_an_unknown_one_gets_a_hint(axis
 
 
 def test_a_line_is_asked_as_a_common_prompt_and_two_rests(axis):
-    case = probe_of(axis, "line").cases("test")[0]
+    case = probe_of(axis, "line", thin={"line": Thin()}).cases("test")[0]
     assert case.request.prompt == "0. The job0 said that"
     assert case.request.options == (" she left.", " he left.")
-    assert len(probe_of(axis, "line").cases("test")) == 12 * 8
+    assert len(probe_of(axis, "line", thin={"line": Thin()}).cases("test")) == 12 * 8
 
 
 def test_a_planted_slope_and_default_are_found_again(axis):
@@ -128,7 +129,7 @@ def test_a_score_that_is_not_finite_is_nothing_read(axis):
 
 @pytest.mark.parametrize("per_item", [1, 2, 3, 4, 8])
 def test_a_thinned_design_uses_templates_orders_and_x_evenly(axis, per_item):
-    cases = probe_of(axis, "choice", per_item={"choice": per_item}).cases("test")
+    cases = probe_of(axis, "choice", thin={"choice": Thin(per_item=per_item)}).cases("test")
     assert set(Counter(c.item for c in cases).values()) == {per_item}
     assert len({(c.item, c.template, c.variant) for c in cases}) == len(cases)
     templates, orders = Counter(c.template for c in cases), Counter(c.variant for c in cases)
@@ -137,7 +138,7 @@ def test_a_thinned_design_uses_templates_orders_and_x_evenly(axis, per_item):
 
 
 def test_a_full_design_asks_every_template_in_both_orders(axis):
-    assert len(probe_of(axis, "choice", per_item={"choice": None}).cases("test")) == 12 * 8 * 2
+    assert len(probe_of(axis, "choice", thin={"choice": Thin()}).cases("test")) == 12 * 8 * 2
 
 
 def with_stereotype(case, positive="A woman.", negative="A man."):
@@ -156,7 +157,7 @@ def with_stereotype(case, positive="A woman.", negative="A man."):
     ids=["stereotype", "anti", "both", "first option", "unparseable"],
 )
 def test_known_answer_responders(axis, speaker, picking, stereotyping, slope_sign):
-    scores, _ = scored(probe_of(axis, "reply", per_item={"reply": None}), says(speaker))
+    scores, _ = scored(probe_of(axis, "reply", thin={"reply": Thin()}), says(speaker))
     assert scores["picking"] == pytest.approx(picking, nan_ok=True)
     assert scores["stereotyping"] == pytest.approx(stereotyping, nan_ok=True)
     if slope_sign is None:
@@ -168,7 +169,7 @@ def test_known_answer_responders(axis, speaker, picking, stereotyping, slope_sig
     if slope_sign is not None:
         said = {"A woman.": "A woman", "A man.": "A man", "Both are equally suited.": "Both"}
         likelier = likes(lambda case, option: 0.0 if option.startswith(said[speaker(case)]) else -5.0)
-        scores, _ = scored(probe_of(axis, "choice", per_item={"choice": None}), likelier)
+        scores, _ = scored(probe_of(axis, "choice", thin={"choice": Thin()}), likelier)
         assert scores["picking"] == pytest.approx(picking)
         assert np.sign(round(scores["slope"], 9)) == slope_sign
 
@@ -221,7 +222,7 @@ def test_the_version_follows_what_is_asked(axis):
     version = probe_of(axis, "reply").version
     assert version == probe_of(axis, "reply").version
     assert version != probe_of(axis, "reply", temperature=0.5).version
-    assert version != probe_of(axis, "reply", per_item={"reply": 2}).version
+    assert version != probe_of(axis, "reply", thin={"reply": Thin(per_item=2)}).version
 
 
 @pytest.mark.parametrize(("name", "language"), [(n, x) for n, ls in available_axes().items() for x in ls])

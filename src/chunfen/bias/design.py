@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 T = TypeVar("T")
 U = TypeVar("U")
+
+
+@dataclass(frozen=True, slots=True)
+class Thin:
+    """How much of a full crossing is asked. items: at most so many items. per_item: prompts per item. None: all."""
+
+    items: int | None = None
+    per_item: int | None = None
+
+
+def evenly(sequence: Sequence[T], count: int | None) -> list[T]:
+    """`count` elements at even distances, the first and the last among them; None: all.
+
+    >>> evenly("abcdefg", 3), evenly("ab", 5)
+    (['a', 'd', 'g'], ['a', 'b'])
+    """
+    if count is None or count >= len(sequence):
+        return list(sequence)
+    return [sequence[round(k * (len(sequence) - 1) / max(count - 1, 1))] for k in range(count)]
 
 
 def crossed(items: Sequence[T], cells: Sequence[U], per_item: int | None = None) -> Iterator[tuple[T, U]]:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from chunfen.bias.axis import Axis
-from chunfen.bias.design import crossed
+from chunfen.bias.design import Thin, crossed
 from chunfen.bias.filling import fill
-from chunfen.bias.instrument import CueQuestions, Instrument, QuestionProbe, Scores, reading, user
+from chunfen.bias.instrument import ALL, CueQuestions, Instrument, QuestionProbe, Scores, reading, user
 from chunfen.bias.reader import make_reader, read_answer, read_choice, read_story
 from chunfen.engines.base import Reply, Request, Sampling
 from chunfen.measure.types import Case, Reading, Split
@@ -19,8 +19,8 @@ class Generated(Instrument):
 
     kind = "generate"
 
-    def __init__(self, axis: Axis, endpoint: str, *, sampling: Sampling, per_item: int | None = None) -> None:
-        super().__init__(axis, endpoint, per_item=per_item)
+    def __init__(self, axis: Axis, endpoint: str, *, sampling: Sampling, thin: Thin = ALL) -> None:
+        super().__init__(axis, endpoint, thin=thin)
         self.sampling = sampling
         self.reader = make_reader(axis)
 
@@ -47,8 +47,8 @@ class Generated(Instrument):
 class ReplyProbe(Generated, QuestionProbe):
     """Suitability by generation: the class of each reply; value +1 positive, −1 negative, 0 both."""
 
-    def __init__(self, axis: Axis, endpoint: str, *, sampling: Sampling, per_item: int | None = None) -> None:
-        super().__init__(axis, endpoint, sampling=sampling, per_item=per_item)
+    def __init__(self, axis: Axis, endpoint: str, *, sampling: Sampling, thin: Thin = ALL) -> None:
+        super().__init__(axis, endpoint, sampling=sampling, thin=thin)
         self.scores = (
             ("picking", "share", 0.0),
             ("stereotyping", "ratio", 0.0),
@@ -78,8 +78,8 @@ class StoryProbe(Generated):
     A text that names neither the item nor any person is no story about the item: "unparsed".
     """
 
-    def __init__(self, axis: Axis, endpoint: str, *, sampling: Sampling, per_item: int | None = None) -> None:
-        super().__init__(axis, endpoint, sampling=sampling, per_item=per_item)
+    def __init__(self, axis: Axis, endpoint: str, *, sampling: Sampling, thin: Thin = ALL) -> None:
+        super().__init__(axis, endpoint, sampling=sampling, thin=thin)
         self.scores = (
             ("slope", "share", 0.0),
             ("intercept", "share", 0.0),
@@ -94,7 +94,7 @@ class StoryProbe(Generated):
     def cases(self, split: Split) -> list[Case]:
         cells = self._templates("story", split)
         found = []
-        for item, template in crossed(self.source.items_of(split), cells, self.per_item):
+        for item, template in crossed(self._items(split), cells, self.thin.per_item):
             text = fill(template.text, item, language=self.language)
             request = Request(user(text), sampling=self.sampling)
             facts = {"head": item.head.lower()}

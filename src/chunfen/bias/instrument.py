@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from chunfen.bias.axis import Axis, Item, Template
-from chunfen.bias.design import both_orders, crossed, spread
+from chunfen.bias.design import Thin, both_orders, crossed, evenly, spread
 from chunfen.bias.filling import cue_answers, fill, question_text
 from chunfen.bias.wording import placeholders
 from chunfen.engines.base import Request
@@ -18,6 +18,9 @@ Scores = tuple[tuple[str, str, float | None], ...]
 """Rows of (metric, unit, ideal), the primary one first."""
 
 
+ALL = Thin()
+
+
 class Instrument:
     """One endpoint of one axis in one language."""
 
@@ -25,19 +28,19 @@ class Instrument:
     kind: Literal["loglikelihood", "generate"] = "loglikelihood"
     scores: Scores = ()
 
-    def __init__(self, axis: Axis, endpoint: str, *, per_item: int | None = None) -> None:
+    def __init__(self, axis: Axis, endpoint: str, *, thin: Thin = ALL) -> None:
         self.source = axis
         self.axis = axis.axis
         self.endpoint = endpoint
         self.language: str = axis.language
         self.name = f"{axis.axis}.{endpoint}.{axis.language}"
         self.groups = (axis.positive, axis.negative)
-        self.per_item = per_item
+        self.thin = thin
 
     @property
     def version(self) -> str:
         """Hash of what is asked: the axis' content and the design."""
-        parts = (self.source.version, self.endpoint, self.per_item, *self._design())
+        parts = (self.source.version, self.endpoint, self.thin, *self._design())
         return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
     def _design(self) -> tuple[Any, ...]:
@@ -49,6 +52,9 @@ class Instrument:
         from chunfen.measure.metrics import function
 
         return [Metric(name, function(name), unit, ideal) for name, unit, ideal in self.scores]
+
+    def _items(self, split: Split) -> list[Item]:
+        return evenly(self.source.items_of(split), self.thin.items)
 
     def _templates(self, section: str, split: Split) -> list[Any]:
         return [t for t in getattr(self.source, section) if t.split in (None, split)]
@@ -80,7 +86,7 @@ class QuestionProbe(Instrument):
 
     def _questions(self, split: Split) -> list[tuple[Item, Template, bool]]:
         cells = both_orders(self._templates("question", split))
-        pairs = crossed(self.source.items_of(split), cells, self.per_item)
+        pairs = crossed(self._items(split), cells, self.thin.per_item)
         return [(item, template, order) for item, (template, order) in pairs]
 
     def _case(self, item: Item, template: Template, order: bool, **asked: Any) -> Case:
@@ -97,14 +103,14 @@ class CueQuestions(Instrument):
 
     def _asked(self, split: Split) -> list[tuple[str, str, str, dict[str, str]]]:
         """(id, text, item, answers, the right one first) of each question, with some of the items."""
-        items = self.source.items_of(split)
+        items = self._items(split)
         found = []
         for number, cue in enumerate(self._templates("cue", split)):
             answers = cue_answers(self.source, cue)
             right_first = {g: answers[g] for g in sorted(answers, key=lambda g: g != cue.answer)}
             fitting: Sequence[Item | None] = [None]
             if placeholders(cue.text):
-                fitting = spread(items, number, self.per_item or len(items))
+                fitting = spread(items, number, self.thin.per_item or len(items))
             for item in fitting:
                 text = fill(cue.text, item, language=self.language)
                 found.append((cue.id, text, item.text if item else "", right_first))

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chunfen.bias.axis import Axis
+from chunfen.bias.design import Thin
 from chunfen.bias.generated import CueProbe, Generated, ReplyProbe, StoryProbe
 from chunfen.bias.instrument import Instrument
 from chunfen.bias.likelihood import (
@@ -33,8 +34,17 @@ from chunfen.errors import SettingError
 from chunfen.measure.types import Probe
 from chunfen.registry import did_you_mean
 
-PER_ITEM: Mapping[str, int] = {"choice": 4, "reply": 4, "story": 4, "cue": 2, "cue_choice": 2}
-"""Prompts per item on the endpoints that ask in chat (for cues: items per question); the others ask all."""
+DESIGN: Mapping[str, Thin] = {
+    "line": Thin(per_item=3),
+    "reverse": Thin(per_item=1),
+    "choice": Thin(items=80, per_item=1),
+    "reply": Thin(items=80, per_item=2),
+    "story": Thin(items=80, per_item=2),
+    "cue": Thin(per_item=1),
+    "cue_choice": Thin(per_item=2),
+}
+"""How much each endpoint asks (for cues: items per question); those not named ask all. An audit is to take a minute or
+two on two cores, and items, not templates, are what intervals depend on."""
 
 LIKELIHOOD: dict[str, tuple[str, type[Instrument]]] = {
     "line": ("line", MinimalPairProbe),
@@ -61,13 +71,13 @@ def build_probes(
     max_new_tokens: int = 32,
     temperature: float = 1.0,
     seed: int = 42,
-    per_item: Mapping[str, int | None] | None = None,
+    thin: Mapping[str, Thin] | None = None,
 ) -> list[Probe]:
     """The probes of an axis: all that its file has sections for, or those named.
 
     samples, max_new_tokens, temperature, seed: how replies are sampled; cues are answered greedily, once.
-    per_item: endpoint → prompts per item (None: every template, in both orders), over the defaults of
-    `PER_ITEM`; see `design.crossed` for which.
+    thin: endpoint → how much to ask (`Thin()`: every item in every template, in both orders), over the defaults
+    of `DESIGN`; see `design.crossed` for which.
     Raises `SettingError` for an endpoint that does not exist or that the axis' file has nothing for.
     """
     known = {name: section for name, (section, _) in {**LIKELIHOOD, **GENERATED}.items()}
@@ -79,14 +89,14 @@ def build_probes(
             wrong = f"endpoints: axis {axis.axis!r} ({axis.language}) has no {name!r}"
             raise SettingError(f"{wrong} — add a section `{known[name]}` to its file or leave {name!r} out")
     wanted = endpoints or [name for name, section in known.items() if getattr(axis, section)]
-    take = {**PER_ITEM, **(per_item or {})}
+    take = {**DESIGN, **(thin or {})}
     sampling = Sampling(max_new_tokens, temperature, samples=samples, seed=seed)
     greedy = Sampling(max_new_tokens, temperature=0.0, seed=seed)
     probes: list[Any] = []
     for name in wanted:
         if name in LIKELIHOOD:
-            probes.append(LIKELIHOOD[name][1](axis, name, per_item=take.get(name)))
+            probes.append(LIKELIHOOD[name][1](axis, name, thin=take.get(name, Thin())))
         else:
             how = greedy if name == "cue" else sampling
-            probes.append(GENERATED[name][1](axis, name, sampling=how, per_item=take.get(name)))
+            probes.append(GENERATED[name][1](axis, name, sampling=how, thin=take.get(name, Thin())))
     return probes

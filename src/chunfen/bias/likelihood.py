@@ -42,7 +42,7 @@ class MinimalPairProbe(Instrument):
 
     def cases(self, split: Split) -> list[Case]:
         cells = self._templates(self.endpoint, split)
-        return [self._case(i, t) for i, t in crossed(self.source.items_of(split), cells, self.per_item)]
+        return [self._case(i, t) for i, t in crossed(self._items(split), cells, self.thin.per_item)]
 
     def _case(self, item: Item, template: Template) -> Case:
         prompt, positive, negative = split_pair(*pair_texts(self.source, template, item))

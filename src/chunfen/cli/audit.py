@@ -13,7 +13,7 @@ def audit(settings: AuditCommand, run: Run) -> int:
 
     Exits with 3 if --fail_over is given and a primary score lies beyond it.
     """
-    from chunfen.balance import audit as perform
+    from chunfen.loop import audit as perform
     from chunfen.cli.show import audit_text, beyond
 
     log = perform(settings, run)

@@ -13,7 +13,7 @@ def balance(settings: BalanceCommand, run: Run) -> int:
 
     Exits with 3 if the repair misses its targets or a guard.
     """
-    from chunfen.balance import balance as perform
+    from chunfen.loop import balance as perform
     from chunfen.cli.show import verdict_text
 
     verdict = perform(settings, run)

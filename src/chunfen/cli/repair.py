@@ -10,7 +10,7 @@ from chunfen.settings.commands import RepairCommand
 @verb(RepairCommand)
 def repair(settings: RepairCommand, run: Run) -> int:
     """Train an adapter against what an audit of the training items finds. Measures nothing afterwards."""
-    from chunfen.balance import repair as perform
+    from chunfen.loop import repair as perform
 
     print(perform(settings, run))
     return EXIT_OK

@@ -22,9 +22,9 @@ class PreferenceRow:
     """One row: a prompt with one or two continuations.
 
     rejected_prompt: only where the second text has another prompt ("She works" / "He works"), else None.
-    label: the soft label of `prefer`; probability that `chosen` is the better one. source: who made the row (template,
-    question, …), for people and for counting. item, head: what it is about, so that overlap with held-out items can
-    be printed.
+    label: the soft label of `prefer`; probability that `chosen` is the better one. part: the kind of row within a
+    repair (line, question, cue, …); a training step takes a fixed number of each. template, item, head: what it was
+    made from, so that people can count and overlap with held-out items can be printed.
     """
 
     objective: Objective
@@ -33,8 +33,8 @@ class PreferenceRow:
     rejected: str = ""
     rejected_prompt: str | Turns | None = None
     label: float = 1.0
-    weight: float = 1.0
-    source: str = ""
+    part: str = ""
+    template: str = ""
     item: str = ""
     head: str = ""
 

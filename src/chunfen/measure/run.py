@@ -12,7 +12,7 @@ from typing import Any
 from chunfen.engines.base import Engine
 from chunfen.measure.cache import ReadingsCache, content_hash
 from chunfen.measure.log import AuditLog, ProbeLog
-from chunfen.measure.results import not_measurable, results, unmeasured
+from chunfen.measure.results import results, unmeasured
 from chunfen.measure.types import Case, Probe, Reading, Split
 from chunfen.runs.machine import versions
 
@@ -20,7 +20,9 @@ Progress = Callable[[str, int, int], None]
 """(name of the probe, cases answered, cases in all)."""
 
 CHANCE = 0.5
-"""Competence items offer two texts."""
+"""Competence items offer two texts; the interval's low end has to lie above this."""
+COMPETENT = 0.8
+"""And the estimate has to reach this: the items are plain, and whoever speaks the language gets nearly all."""
 _AT_ONCE = 512
 """Requests handed to the engine at a time: enough for full batches, few enough for progress to be seen."""
 
@@ -41,8 +43,8 @@ def measure(
 ) -> AuditLog:
     """Measure a model with some probes.
 
-    Competence probes come first. In a language in which one is not above chance (low end of its interval), no
-    result is measurable: generated probes are not asked at all, the others are marked.
+    Competence probes come first. In a language in which one falls short (`CHANCE`, `COMPETENT`), no result is
+    measurable, and nothing else is asked.
 
     seed: of sampled replies and of resampling. limit: at most so many items per probe, always the same ones;
     competence is never limited. cache: a folder that keeps the readings of each finished probe, so that a
@@ -117,7 +119,7 @@ def _measure_probe(
     """Readings and results of one probe. gate: why it cannot be measured, "" where it can."""
     readings: tuple[Reading, ...]
     content = content_hash(cases)
-    if gate and probe.kind == "generate":
+    if gate:
         readings, found = (), unmeasured(probe.metrics(), gate)
     else:
         readings = kept.get(probe.name, content) or _ask(engine, probe, cases, progress)
@@ -125,7 +127,6 @@ def _measure_probe(
         if progress:
             progress(probe.name, len(cases), len(cases))
         found = results(readings, probe.metrics(), resamples=resamples, seed=seed)
-        found = not_measurable(found, gate) if gate else found
     return ProbeLog(
         probe=probe.name,
         version=content,
@@ -156,15 +157,16 @@ def _ask(engine: Engine, probe: Probe, cases: list[Case], progress: Progress | N
 
 
 def _competent(log: ProbeLog) -> bool:
-    """Whether the low end of the accuracy (the first score) is above chance."""
-    low = log.results[0].low
-    return low is not None and low > CHANCE
+    """Whether the accuracy (the first score) is above chance with its interval, and high enough."""
+    accuracy = log.results[0]
+    if accuracy.estimate is None or accuracy.low is None:
+        return False
+    return accuracy.low > CHANCE and accuracy.estimate >= COMPETENT
 
 
 def _why_not(log: ProbeLog) -> str:
     accuracy = log.results[0]
     if accuracy.estimate is None or accuracy.low is None:
         return f"not measurable: {log.probe} could not be read"
-    share = f"{accuracy.estimate:.0%}, interval from {accuracy.low:.0%}"
-    chance = f"chance is {CHANCE:.0%}"
-    return f"not measurable: on {log.probe} the model is not above chance ({share} right; {chance})"
+    share = f"{accuracy.estimate:.0%} right, interval from {accuracy.low:.0%}"
+    return f"not measurable: on {log.probe} the model is near chance ({share}; {COMPETENT:.0%} are needed)"

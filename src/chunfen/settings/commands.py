@@ -9,8 +9,10 @@ from chunfen.settings.audit import AuditSettings
 from chunfen.settings.base import Settings
 from chunfen.settings.generate import GenerateSettings
 from chunfen.settings.model import ModelSettings
+from chunfen.settings.repair import RepairSettings
 from chunfen.settings.report import ReportSettings
 from chunfen.settings.run import CommonSettings, RunSettings
+from chunfen.settings.train import TrainSettings
 from chunfen.settings.tuner import TunerSettings
 
 
@@ -18,7 +20,7 @@ class AuditCommand(ModelSettings, AuditSettings, RunSettings):
     """Everything that `chunfen audit` can be told."""
 
 
-class RepairCommand(ModelSettings, AuditSettings, TunerSettings, RunSettings):
+class RepairCommand(ModelSettings, AuditSettings, TunerSettings, TrainSettings, RepairSettings, RunSettings):
     """Everything that `chunfen repair` can be told."""
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from chunfen.data.rows import Objective
+from chunfen.train.forward import Scored, TextBatch
 from chunfen.train.losses import dpo_loss, margin_loss, sparse_kl
 
 
@@ -32,41 +32,50 @@ class ObjectiveWeights:
     keep: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What the reference model says about one row.
+def batch_losses(
+    batch: TextBatch,
+    scored: Scored,
+    reference: tuple[Tensor, Tensor, Tensor],
+    weights: ObjectiveWeights,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss of each row [rows], and the means of what is worth watching.
 
-    logprobs: [texts], summed over each text's read tokens. ids, probabilities: [positions, K], the wanted sparse
-    distributions: for `parity` one position (the word that differs, already split evenly), or none; for `keep` every
-    read position of the chosen text; for `prefer` none.
+    reference: (sums [rows, 2], ids [kept, K], target [kept, K]) of the same rows, see `Reference.of`.
     """
+    sums, ids, target = (part.to(scored.sums.device) for part in reference)
+    kinds = [row.row.objective for row in batch.rows]
+    label = torch.tensor([row.row.label for row in batch.rows], device=sums.device)
+    two = torch.tensor([len(row.texts) == 2 for row in batch.rows], device=sums.device)
+    first = batch.first.to(sums.device)
+    chosen, second = scored.sums[first], scored.sums[first + two.long()]
+    margin = torch.where(two, chosen - second, 0.0)
+    reference_margin = sums[:, 0] - sums[:, 1]
 
-    logprobs: Tensor
-    ids: Tensor
-    probabilities: Tensor
+    kl = sparse_kl(scored.logprobs_of(ids), target)
+    owner = batch.owner.to(sums.device)
+    counts = torch.bincount(owner, minlength=len(kinds)).clamp_min(1)
+    divergence = torch.zeros(len(kinds), device=sums.device).index_add(0, owner, kl) / counts
+
+    level = (chosen + second - sums.sum(1)) / 2
+    parity = weights.parity * margin_loss(margin) + weights.level * margin_loss(level)
+    parity = parity + weights.split * divergence
+    prefer = weights.prefer * dpo_loss(margin, reference_margin, weights.beta, label)
+    prefer = prefer - weights.nll * scored.means[first]
+    table = {"parity": parity, "prefer": prefer, "keep": weights.keep * divergence}
+    losses = torch.stack([table[kind][k] for k, kind in enumerate(kinds)])
+    return losses, _watched(kinds, margin, reference_margin, divergence)
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """What the policy says about one row: for each text the log-probabilities over the vocabulary at each read
-    position [positions, vocabulary], and of the tokens that stand there [positions]."""
-
-    distributions: tuple[Tensor, ...]
-    logprobs: tuple[Tensor, ...]
-
-
-def row_loss(objective: Objective, scored: Scored, target: Target, weights: ObjectiveWeights, label: float) -> Tensor:
-    """The loss of one row: a scalar."""
-    sums = torch.stack([text.sum() for text in scored.logprobs])
-    if objective == "keep":
-        return weights.keep * sparse_kl(scored.distributions[0], target.ids, target.probabilities).mean()
-    margin = (sums[0] - sums[1])[None]
-    reference_margin = (target.logprobs[0] - target.logprobs[1])[None]
-    if objective == "prefer":
-        nll = -scored.logprobs[0].mean()
-        return weights.prefer * dpo_loss(margin, reference_margin, weights.beta, label)[0] + weights.nll * nll
-    loss = weights.parity * margin_loss(margin)[0]
-    loss = loss + weights.level * margin_loss((sums.mean() - target.logprobs.mean())[None])[0]
-    if len(target.ids):
-        loss = loss + weights.split * sparse_kl(scored.distributions[0][:1], target.ids, target.probabilities)[0]
-    return loss
+def _watched(kinds: list[str], margin: Tensor, reference_margin: Tensor, divergence: Tensor) -> dict[str, Tensor]:
+    """parity_margin: mean size of the margins that shall vanish, parity_before: the same in the reference.
+    prefer_accuracy: share of rows whose chosen text gained on the rejected one. keep_kl: drift, in nats a token."""
+    of = {kind: torch.tensor([k == kind for k in kinds], device=margin.device) for kind in set(kinds)}
+    watched = {}
+    if "parity" in of:
+        watched["parity_margin"] = margin[of["parity"]].abs().mean()
+        watched["parity_before"] = reference_margin[of["parity"]].abs().mean()
+    if "prefer" in of:
+        watched["prefer_accuracy"] = (margin > reference_margin)[of["prefer"]].float().mean()
+    if "keep" in of:
+        watched["keep_kl"] = divergence[of["keep"]].mean()
+    return {name: value.detach() for name, value in watched.items()}

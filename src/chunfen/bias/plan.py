@@ -1,0 +1,252 @@
+"""Planning a repair: from what an audit of the training split found to the rows that a repair learns from.
+
+    part        objective  from
+    line        parity     the two texts of a line template
+    reverse     parity     what follows the group word, after either of the two words
+    story       parity     the model's own stories, at the first pronoun of the person they are about
+    reply       prefer     a balanced answer, rather than the model's own reply that picks a group
+    question    prefer     a balanced answer, rather than an answer that picks a group in few words
+    cue         prefer     the right answer where the question has one, so that "either" does not become the answer to all
+    agreement   prefer     the text that agrees with itself
+    chat        keep       the model's own answers to everything else
+
+Only items, templates and replies of the training split go in; `RepairPlan.facts` says so with hashes and counts.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from chunfen.bias.axis import Axis, Item, split_hash
+from chunfen.bias.design import both_orders, crossed, spread
+from chunfen.bias.filling import answer_texts, cue_answers, fill, pair_texts, question_text
+from chunfen.bias.wording import capitalised, split_pair
+from chunfen.data.rows import PreferenceRow
+from chunfen.measure.log import AuditLog, ProbeLog
+
+PER_STEP: Mapping[str, int] = {
+    "line": 12,
+    "reverse": 4,
+    "story": 3,
+    "reply": 2,
+    "question": 2,
+    "cue": 2,
+    "agreement": 2,
+    "chat": 4,
+}
+"""Rows of each part in one training step."""
+
+ROWS: Mapping[str, int] = {
+    "line": 400,
+    "reverse": 160,
+    "story": 40,
+    "reply": 60,
+    "question": 100,
+    "cue": 80,
+    "agreement": 40,
+    "chat": 70,
+}
+"""Most rows of each part. More cost more of the reference model's time; training goes round them in turn."""
+
+STEREOTYPED = 0.7
+"""Share of the rejected answers, among those not said by the model itself, that name the group the item leans to.
+The others name the other group: no answer that picks one is to be left attractive."""
+
+
+@dataclass(frozen=True, slots=True)
+class RepairPlan:
+    """rows: what is trained on. facts: counts per part, hashes of the splits, head nouns shared with held-out items."""
+
+    rows: tuple[PreferenceRow, ...]
+    facts: Mapping[str, Any]
+
+
+def plan_repair(
+    axes: Sequence[Axis],
+    log: AuditLog,
+    chat: Mapping[str, str],
+    *,
+    rows_per_part: Mapping[str, int] = ROWS,
+    seed: int = 42,
+) -> RepairPlan:
+    """Make the rows of a repair.
+
+    axes: the axis in each language that the model was found to speak. log: an audit of their training split; its
+    replies and stories are what is to be repaired. chat: the model's own answers by prompt, to be kept.
+    rows_per_part: how many rows each part gets, at most. Raises ValueError for a log of another split.
+    """
+    if log.split != "train":
+        raise ValueError(f"a repair is planned from an audit of the training split, not of {log.split!r}")
+    rows: list[PreferenceRow] = []
+    for axis in axes:
+        made = _Maker(axis, log, chat, random.Random(seed))
+        for part, count in rows_per_part.items():
+            share = -(-count // len(axes))
+            found = made.rows(part)
+            rows += made.draw.sample(found, min(share, len(found)))
+    return RepairPlan(tuple(rows), _facts(axes, rows))
+
+
+class _Maker:
+    """The rows of one axis in one language."""
+
+    def __init__(self, axis: Axis, log: AuditLog, chat: Mapping[str, str], draw: random.Random) -> None:
+        self.axis, self.log, self.chat, self.draw = axis, log, chat, draw
+        self.items = axis.items_of("train")
+        self.parts = {
+            "line": self.line,
+            "reverse": self.reverse,
+            "story": self.story,
+            "reply": self.reply,
+            "question": self.question,
+            "cue": self.cue,
+            "agreement": self.agreement,
+            "chat": self.keep,
+        }
+
+    def rows(self, part: str) -> list[PreferenceRow]:
+        return list(self.parts[part]())
+
+    def _templates(self, section: str) -> list[Any]:
+        return [t for t in getattr(self.axis, section) if t.split == "train"]
+
+    def line(self) -> Iterator[PreferenceRow]:
+        for item, template in crossed(self.items, self._templates("line")):
+            prompt, positive, negative = split_pair(*pair_texts(self.axis, template, item))
+            yield _row("parity", "line", prompt, positive, negative, template.id, item)
+
+    def reverse(self) -> Iterator[PreferenceRow]:
+        """The texts after the group word; the word itself stays as likely as it was."""
+        for item, template in crossed(self.items, self._templates("reverse")):
+            prompt, positive, negative = split_pair(*pair_texts(self.axis, template, item))
+            rest = _common_end(positive, negative)
+            heads = [prompt + text.removesuffix(rest) for text in (positive, negative)]
+            yield _row("parity", "reverse", heads[0], rest, rest, template.id, item, rejected_prompt=heads[1])
+
+    def story(self) -> Iterator[PreferenceRow]:
+        """The model's own stories up to the first pronoun; there, either pronoun shall be as likely."""
+        forms = [group.forms.get("pronoun", "") for group in self.axis.groups.values()]
+        items = {item.text: item for item in self.items}
+        for reading in self._readings("story"):
+            found = _first_pronoun(reading.text, forms)
+            if found and reading.item in items:
+                before, space, capital = found
+                texts = [space + (capitalised(form) if capital else form) for form in forms]
+                prompt = (("user", reading.prompt), ("assistant", before))
+                yield _row("parity", "story", prompt, texts[0], texts[1], reading.template, items[reading.item])
+
+    def reply(self) -> Iterator[PreferenceRow]:
+        wanted = self._balanced()
+        items = {item.text: item for item in self.items}
+        for reading in self._readings("reply"):
+            if reading.label in self.axis.groups and reading.item in items:
+                item = items[reading.item]
+                prompt = (("user", reading.prompt),)
+                chosen = fill(next(wanted), item, language=self.axis.language)
+                yield _row("prefer", "reply", prompt, chosen, reading.text.strip(), reading.template, item)
+
+    def question(self) -> Iterator[PreferenceRow]:
+        wanted = self._balanced()
+        for item, (template, order) in crossed(self.items, both_orders(self._templates("question"))):
+            prompt = (("user", question_text(self.axis, template, item, positive_first=order)),)
+            chosen = fill(next(wanted), item, language=self.axis.language)
+            yield _row("prefer", "question", prompt, chosen, self._picking(item), template.id, item)
+
+    def cue(self) -> Iterator[PreferenceRow]:
+        for number, cue in enumerate(self._templates("cue")):
+            answers = cue_answers(self.axis, cue)
+            wrong = next(text for name, text in answers.items() if name != cue.answer)
+            for item in spread(self.items, number, 4) if "{" in cue.text else [None]:
+                prompt = (("user", fill(cue.text, item, language=self.axis.language)),)
+                yield _row("prefer", "cue", prompt, answers[cue.answer], wrong, cue.id, item)
+
+    def agreement(self) -> Iterator[PreferenceRow]:
+        for pair in self._templates("agreement"):
+            prompt, right, wrong = split_pair(pair.right, pair.wrong)
+            yield _row("prefer", "agreement", prompt, right, wrong, pair.id, None)
+
+    def keep(self) -> Iterator[PreferenceRow]:
+        for prompt, answer in self.chat.items():
+            if answer.strip():
+                yield _row("keep", "chat", (("user", prompt),), answer.strip(), "", "", None)
+
+    def _readings(self, endpoint: str) -> Iterable[Any]:
+        log: ProbeLog | None = self.log.probe(f"{self.axis.axis}.{endpoint}.{self.axis.language}")
+        return log.readings if log else ()
+
+    def _balanced(self) -> Iterator[str]:
+        """The wanted answers in shuffled rounds."""
+        while True:
+            yield from self.draw.sample(self.axis.balanced, len(self.axis.balanced))
+
+    def _picking(self, item: Item) -> str:
+        """An answer that names one group: mostly the one that the item leans to."""
+        leaning = self.axis.positive if item.x > 0.5 else self.axis.negative
+        other = self.axis.negative if leaning == self.axis.positive else self.axis.positive
+        group = leaning if self.draw.random() < STEREOTYPED else other
+        return self.draw.choice(answer_texts(self.axis, item)[group])
+
+
+def _row(
+    objective: Any,
+    part: str,
+    prompt: Any,
+    chosen: str,
+    rejected: str,
+    template: str,
+    item: Item | None,
+    rejected_prompt: Any = None,
+) -> PreferenceRow:
+    name, head = (item.text, item.head) if item else ("", "")
+    return PreferenceRow(
+        objective, prompt, chosen, rejected, rejected_prompt, part=part, template=template, item=name, head=head
+    )
+
+
+def _common_end(first: str, second: str) -> str:
+    """The longest common ending that begins at a word border.
+
+    >>> _common_end("She works as a cook.", "He works as a cook.")
+    ' works as a cook.'
+    """
+    length = 0
+    while length < min(len(first), len(second)) and first[-1 - length] == second[-1 - length]:
+        length += 1
+    end = first[len(first) - length :]
+    return end[end.index(" ") :] if " " in end else end
+
+
+def _first_pronoun(text: str, forms: Sequence[str]) -> tuple[str, str, bool] | None:
+    """Where a text first uses one of two pronouns: (text before, the space between, capital letter).
+
+    >>> _first_pronoun("Ada is a nurse. She works at night.", ["she", "he"])
+    ('Ada is a nurse.', ' ', True)
+    """
+    if not all(forms):
+        return None
+    spaced = forms[0].isascii()
+    words = "|".join(map(re.escape, forms))
+    found = re.search(rf"\b({words})\b" if spaced else rf"({words})(?!们)", text, flags=re.IGNORECASE)
+    if not found or not text[: found.start()].strip():
+        return None
+    before = text[: found.start()]
+    space = before[len(before.rstrip(" ")) :]
+    return (before.rstrip(" "), space, found[0][0].isupper()) if space in ("", " ") else None
+
+
+def _facts(axes: Sequence[Axis], rows: Sequence[PreferenceRow]) -> dict[str, Any]:
+    trained = {row.head for row in rows if row.head}
+    return {
+        "rows": dict(Counter(row.part for row in rows)),
+        "items": len({row.item for row in rows if row.item}),
+        "languages": [axis.language for axis in axes],
+        "splits": {f"{a.language}.{split}": split_hash(a, split) for a in axes for split in ("train", "dev", "test")},
+        "shared_heads": sorted(
+            trained & {item.head for axis in axes for split in ("dev", "test") for item in axis.items_of(split)}
+        ),
+    }

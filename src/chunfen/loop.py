@@ -1,0 +1,262 @@
+"""The main job, as a story: audit → plan → train → audit again → verdict → report.
+
+Each step is a function of what the step before left in the run folder, and is done once: a run that was killed goes on
+with the first step whose output is not there.
+
+    before.json   the audit of the model as it is           rows.jsonl    what the repair learns from
+    train.json    the audit of the training split           adapter/      the repair, a PEFT folder
+    after.json    the audit with the repair                 verdict.json  every claim, and whether it holds
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from chunfen.measure.log import AuditLog, Verdict
+from chunfen.runs import Run
+from chunfen.settings.audit import AuditSettings
+from chunfen.settings.commands import AuditCommand, BalanceCommand, RepairCommand
+from chunfen.settings.model import ModelSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from chunfen.bias.axis import Axis
+    from chunfen.engines.transformers import TransformersEngine
+    from chunfen.measure.types import Probe, Split
+
+
+def audit(settings: AuditCommand, run: Run) -> AuditLog:
+    """Measure a model's bias on held-out items. The log stays in the run folder as before.json, with a report."""
+    log = _audited(settings, run, "before", probes=_bias_probes(settings), split=settings.split)
+    _report(settings, run)
+    return log
+
+
+def repair(settings: RepairCommand, run: Run) -> Path:
+    """Plan a repair from what the training split shows, and train it. Returns the adapter folder."""
+    axes = _spoken(settings, run)
+    run.stage("plan", "rows.jsonl").make(lambda path: _plan(settings, run, axes, path))
+    return run.stage("training", "adapter").make(lambda path: _train(settings, run, path))
+
+
+def balance(settings: BalanceCommand, run: Run) -> Verdict:
+    """Audit, repair, audit again, judge, report. Returns the verdict; everything else is in the run folder."""
+    probes = [*_bias_probes(settings), *_guards(settings)]
+    before = _audited(settings, run, "before", probes=probes, split=settings.split)
+    adapter = repair(settings, run)
+    after = _audited(settings, run, "after", probes=probes, split=settings.split, adapter=adapter)
+    verdict = _judged(settings, run, before, after)
+    _report(settings, run)
+    return verdict
+
+
+# ---------------------------------------------------------------------------------------------------- measuring
+
+
+def _axes(settings: AuditSettings) -> list[Axis]:
+    """The axis in every language that is asked for and that it has a file in."""
+    from chunfen.bias.axis import available_axes, load_axis
+    from chunfen.errors import SettingError
+
+    known = available_axes(settings.data_dir)
+    if settings.axis not in known:
+        return [load_axis(settings.axis, settings.languages[0], data_dir=settings.data_dir)]
+    languages = [language for language in settings.languages if language in known[settings.axis]]
+    if not languages:
+        there = ", ".join(known[settings.axis])
+        raise SettingError(f"languages {', '.join(settings.languages)}: axis {settings.axis!r} is there in {there}.")
+    return [load_axis(settings.axis, language, data_dir=settings.data_dir) for language in languages]
+
+
+def _bias_probes(settings: AuditSettings, endpoints: Sequence[str] = ()) -> list[Probe]:
+    """The probes of the axis. A log of some endpoints alone still needs to know whether they can be measured."""
+    from chunfen.bias.instruments import build_probes
+
+    probes: list[Probe] = []
+    for axis in _axes(settings):
+        wanted = tuple(endpoints or settings.endpoints)
+        if wanted and axis.competence and "competence" not in wanted:
+            wanted = (*wanted, "competence")
+        probes += build_probes(
+            axis,
+            wanted,
+            samples=settings.samples,
+            max_new_tokens=settings.max_new_tokens,
+            temperature=settings.temperature,
+            seed=settings.seed,  # type: ignore[attr-defined]
+        )
+    return probes
+
+
+def _guards(settings: AuditSettings) -> list[Probe]:
+    """What must not get worse. The repaired axis is no guard of itself."""
+    from chunfen.benchmarks.guards import guards
+
+    return guards(without=(settings.axis,))
+
+
+def _audited(
+    settings: Any, run: Run, name: str, *, probes: Sequence[Probe], split: Split, adapter: Path | None = None
+) -> AuditLog:
+    """The audit of this name in the run folder, measured now if it is not there."""
+
+    def measured(path: Path) -> None:
+        from chunfen.measure.run import measure
+
+        with _engine(settings, adapter) as engine:
+            run.record(**{f"fingerprint_{name}": engine.fingerprint()})
+            measure(
+                engine,
+                probes,
+                split=split,
+                seed=settings.seed,
+                resamples=settings.resamples,
+                limit=settings.limit,
+                cache=run.folder / "cache" / name,
+                progress=run.progress,
+                target=settings.model + (" + repair" if adapter else ""),
+                settings=settings.model_dump(mode="json"),
+                quick=settings.quick,
+            ).save(path)
+
+    return AuditLog.load(run.stage(name, f"{name}.json").make(measured))
+
+
+@contextmanager
+def _engine(settings: Any, adapter: Path | None = None) -> Iterator[TransformersEngine]:
+    """An engine for the model of the settings, for as long as it is needed."""
+    from chunfen.engines.transformers import TransformersEngine
+
+    loaded = _loaded(settings, adapter, settings.torch_dtype)
+    yield TransformersEngine(loaded, batch_tokens=settings.batch_tokens)
+
+
+def _loaded(settings: ModelSettings, adapter: Path | None, torch_dtype: str) -> Any:
+    from chunfen.models.loading import load_model
+
+    return load_model(
+        settings.model,
+        adapters=(*settings.adapters, *([str(adapter)] if adapter else [])),
+        hub=settings.hub,
+        revision=settings.revision,
+        torch_dtype=torch_dtype,  # type: ignore[arg-type]
+        attn_impl=settings.attn_impl,
+        device=settings.device,
+        trust_remote_code=settings.trust_remote_code,
+        system=settings.system,
+    )
+
+
+# ----------------------------------------------------------------------------------------------------- repairing
+
+
+def _spoken(settings: RepairCommand, run: Run) -> list[Axis]:
+    """The axis in the languages that the model was found to speak; measured now if no audit has said so yet."""
+    from chunfen.errors import ChunfenError
+
+    log = _audited(settings, run, "train", probes=_bias_probes(settings, ("reply", "story")), split="train")
+    spoken = {p.language for p in log.probes if p.role == "endpoint" and any(r.measurable for r in p.results)}
+    axes = [axis for axis in _axes(settings) if axis.language in spoken]
+    if not axes:
+        raise ChunfenError(
+            f"{settings.model} is not measurable in {', '.join(settings.languages)}: nothing can be repaired that cannot "
+            "be measured. See the competence results in train.json."
+        )
+    return axes
+
+
+def _plan(settings: RepairCommand, run: Run, axes: Sequence[Axis], path: Path) -> None:
+    """rows.jsonl: what the training split shows, turned into rows, with the model's own answers to keep."""
+    from chunfen.bias.plan import plan_repair
+    from chunfen.data.rows import write_rows
+    from chunfen.engines.base import Request, Sampling
+
+    prompts = [t.text for axis in axes for t in axis.chat if t.split == "train"]
+    greedy = Sampling(max_new_tokens=48, temperature=0.0, seed=settings.seed)
+    with _engine(settings) as engine:
+        replies = engine.generate([Request((("user", prompt),), sampling=greedy) for prompt in prompts])
+    chat = {prompt: reply.texts[0] for prompt, reply in zip(prompts, replies, strict=True)}
+    plan = plan_repair(axes, AuditLog.load(run.folder / "train.json"), chat, seed=settings.seed)
+    write_rows(path, plan.rows)
+    run.record(plan=dict(plan.facts))
+
+
+def _train(settings: RepairCommand, run: Run, path: Path) -> None:
+    from chunfen.bias.plan import PER_STEP
+    from chunfen.data.rows import read_rows
+    from chunfen.train.repair import train_repair
+
+    dtype = _train_dtype(settings)
+    run.record(train_dtype=dtype)
+    train_repair(
+        _loaded(settings, None, dtype),
+        read_rows(run.folder / "rows.jsonl"),
+        adapter=path,
+        work=run.folder / "training",
+        per_step=PER_STEP,
+        tuner=settings,
+        train=settings,
+        objective=settings,
+        seed=settings.seed,
+        progress=run.progress,
+        metric=run.metric,
+    )
+
+
+def _train_dtype(settings: RepairCommand) -> str:
+    """bfloat16 where the processor multiplies it natively: it halves the time, and only the adapter learns."""
+    import torch
+
+    if settings.train_dtype != "auto":
+        return settings.train_dtype
+    native = torch.cuda.is_available() or "avx512_bf16" in _cpu_flags() or "amx_bf16" in _cpu_flags()
+    return "bfloat16" if native else "float32"
+
+
+def _cpu_flags() -> str:
+    path = Path("/proc/cpuinfo")
+    return path.read_text() if path.exists() else ""
+
+
+# ------------------------------------------------------------------------------------------------------- judging
+
+
+def _judged(settings: BalanceCommand, run: Run, before: AuditLog, after: AuditLog) -> Verdict:
+    def judge(path: Path) -> None:
+        from chunfen.bias.criteria import load_criteria
+        from chunfen.measure.compare import compare
+        from chunfen.models.catalog import resolve
+
+        criteria = load_criteria(resolve(settings.model).parameters)
+        compare(before, after, criteria, axis=before.probes[0].axis, facts=_costs(run)).save(path)
+
+    verdict = Verdict.load(run.stage("verdict", "verdict.json").make(judge))
+    run.record(passed=verdict.passed)
+    return verdict
+
+
+def _costs(run: Run) -> dict[str, float]:
+    """Seconds of all stages so far, over all starts of the run; bytes of memory at the peak of this one."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return {"C.time": sum(stage.seconds or 0.0 for stage in run.stages()), "C.memory": float(peak)}
+
+
+def _report(settings: Any, run: Run) -> None:
+    from chunfen.report import write_report
+    from chunfen.settings.language import language
+
+    logs = {name: run.folder / f"{name}.json" for name in ("before", "after", "verdict")}
+    write_report(
+        run.folder,
+        before=AuditLog.load(logs["before"]),
+        after=AuditLog.load(logs["after"]) if logs["after"].exists() else None,
+        verdict=Verdict.load(logs["verdict"]) if logs["verdict"].exists() else None,
+        manifest=run.manifest,
+        lang=language(settings.lang),
+    )

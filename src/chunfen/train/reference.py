@@ -1,0 +1,107 @@
+"""What the reference model says about every row: computed once, with the adapter off, and kept beside the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from chunfen.engines.transformers.scoring import evaluating
+from chunfen.train.encode import EncodedRow
+from chunfen.train.forward import Scored, distributions, pack_rows, score_rows
+from chunfen.train.losses import even_split
+
+TOP = 64
+"""Tokens of a target distribution that are kept; all others share one bucket."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Targets of all rows, in their order.
+
+    sums [rows, 2]: log-probabilities of the chosen and the rejected text (0 where there is none).
+    ids, target [kept, K]: the wanted distributions, row after row. begin [rows + 1]: where each row's begin.
+    """
+
+    sums: Tensor
+    ids: Tensor
+    target: Tensor
+    begin: Tensor
+
+    def save(self, path: Path) -> None:
+        from safetensors.torch import save_file
+
+        part = path.with_name(path.name + ".part")
+        save_file({"sums": self.sums, "ids": self.ids, "target": self.target, "begin": self.begin}, part)
+        part.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Reference:
+        from safetensors.torch import load_file
+
+        return cls(**load_file(path))
+
+    def of(self, rows: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """(sums, ids, target) of some rows, in the order given."""
+        parts = [slice(int(self.begin[k]), int(self.begin[k + 1])) for k in rows]
+        return (
+            self.sums[list(rows)],
+            torch.cat([self.ids[part] for part in parts]),
+            torch.cat([self.target[part] for part in parts]),
+        )
+
+
+def compute_reference(
+    model: Any,
+    rows: Sequence[EncodedRow],
+    *,
+    tree: bool = True,
+    rows_at_once: int = 16,
+    progress: Callable[[int, int], None] | None = None,
+) -> Reference:
+    """One pass without gradients. The model must already be the reference: adapters off."""
+    sums = torch.zeros(len(rows), 2)
+    ids: dict[int, Tensor] = {}
+    target: dict[int, Tensor] = {}
+    # Neighbours in token order share most of their beginnings.
+    order = sorted(range(len(rows)), key=lambda k: rows[k].texts[0].ids)
+    with torch.no_grad(), evaluating(model):
+        for start in range(0, len(order), rows_at_once):
+            chosen = order[start : start + rows_at_once]
+            batch = pack_rows([rows[k] for k in chosen], tree=tree)
+            scored = score_rows(model, batch, tree=tree)
+            for n, k in enumerate(chosen):
+                texts = len(rows[k].texts)
+                sums[k, :texts] = scored.sums[int(batch.first[n]) : int(batch.first[n]) + texts].cpu()
+                ids[k], target[k] = _targets(rows[k], scored, (batch.owner == n).nonzero()[:, 0])
+            if progress:
+                progress(min(start + rows_at_once, len(order)), len(order))
+    counts = torch.tensor([len(distributions(row)) for row in rows])
+    every = range(len(rows))
+    return Reference(
+        sums,
+        torch.cat([ids[k] for k in every]),
+        torch.cat([target[k] for k in every]),
+        torch.cat([torch.zeros(1, dtype=torch.long), counts.cumsum(0)]),
+    )
+
+
+def _targets(row: EncodedRow, scored: Scored, places: Tensor) -> tuple[Tensor, Tensor]:
+    """Token ids and wanted probabilities [positions, TOP] of one row."""
+    logits = scored.logits[places]
+    top = min(TOP, logits.shape[-1])
+    if not len(places):
+        return torch.zeros(0, top, dtype=torch.long), torch.zeros(0, top)
+    ids = logits.topk(top, dim=-1).indices
+    if row.row.objective == "parity":
+        pair = torch.tensor([text.ids[text.start] for text in row.texts], device=ids.device)
+        others = ids[0][~torch.isin(ids[0], pair)]
+        ids = torch.cat([pair, others])[None, :top]
+    target = (logits.gather(-1, ids) - scored.normalisers[places][:, None]).exp()
+    if row.row.objective == "parity":
+        target = even_split(ids, target, ids[:, 0], ids[:, 1])
+    return ids.cpu(), target.cpu()

@@ -1,0 +1,132 @@
+"""Training a repair, from rows to an adapter folder.
+
+    rows → tokens → schedule → reference (adapter off) → steps → adapter
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from chunfen.data.rows import PreferenceRow
+from chunfen.errors import SettingError
+from chunfen.models.loading import LoadedModel
+from chunfen.settings.repair import RepairSettings
+from chunfen.settings.train import TrainSettings
+from chunfen.settings.tuner import TunerSettings
+
+Progress = Callable[[str, int, int], None]
+
+
+def train_repair(
+    loaded: LoadedModel,
+    rows: Sequence[PreferenceRow],
+    *,
+    adapter: Path,
+    work: Path,
+    per_step: Mapping[str, int],
+    tuner: TunerSettings,
+    train: TrainSettings,
+    objective: RepairSettings,
+    seed: int,
+    progress: Progress,
+    metric: Callable[..., None],
+) -> Path:
+    """Train an adapter on the rows of a repair and save it as a PEFT folder.
+
+    per_step: rows of each part in one step. work: folder of the reference and the checkpoints; with what an
+    interrupted training left there the next call goes on, and ends with the same weights. Returns `adapter`.
+    """
+    from transformers import set_seed
+
+    from chunfen.engines.transformers.selfcheck import tree_refusal
+    from chunfen.train.encode import encode_rows
+    from chunfen.train.schedule import schedule
+    from chunfen.train.trainer import PreferenceTrainer, Steps, Watch, last_checkpoint
+    from chunfen.tuners import TUNERS
+
+    if tuner.lora_dropout:
+        raise SettingError(
+            f"lora_dropout {tuner.lora_dropout}: a repair computes prompts that texts share once, so a dropped prompt would "
+            "be dropped for both texts. Set it to 0."
+        )
+    tree = not tree_refusal(loaded.model)
+    encoded = encode_rows(rows, loaded.tokenizer, system=loaded.system)
+    plan = schedule([row.part for row in rows], per_step, train.max_steps, seed)
+    work.mkdir(parents=True, exist_ok=True)
+    reference = _reference(loaded.model, encoded, work / "reference.safetensors", tree, progress)
+    set_seed(seed)
+    model = TUNERS[tuner.tuner_type](loaded.model, tuner)
+    trainer = PreferenceTrainer(
+        model=model,
+        args=_arguments(work, train, seed),
+        train_dataset=Steps(plan),
+        rows=encoded,
+        reference=reference,
+        weights=_weights(objective),
+        tree=tree,
+        callbacks=[Watch(lambda done, total: progress("training", done, total), metric)],
+    )
+    checkpoint = last_checkpoint(work)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    return save_adapter(model, adapter)
+
+
+def save_adapter(model: Any, adapter: Path) -> Path:
+    """Write a PEFT folder whole: beside its place first, then renamed."""
+    part = adapter.with_name(adapter.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    shutil.rmtree(adapter, ignore_errors=True)
+    model.save_pretrained(part)
+    return part.rename(adapter)
+
+
+def _reference(model: Any, encoded: Sequence[Any], path: Path, tree: bool, progress: Progress) -> Any:
+    from chunfen.train.reference import Reference, compute_reference
+
+    if not path.exists():
+        compute_reference(
+            model, encoded, tree=tree, progress=lambda done, total: progress("reference", done, total)
+        ).save(path)
+    return Reference.load(path)
+
+
+def _weights(objective: RepairSettings) -> Any:
+    from chunfen.train.objective import ObjectiveWeights
+
+    return ObjectiveWeights(
+        beta=objective.beta,
+        parity=objective.parity_weight,
+        level=objective.level_weight,
+        split=objective.split_weight,
+        prefer=objective.prefer_weight,
+        nll=objective.rpo_alpha,
+        keep=objective.keep_weight,
+    )
+
+
+def _arguments(work: Path, train: TrainSettings, seed: int) -> Any:
+    """transformers' own arguments. One element of the data set is a whole step, so its batch size is 1."""
+    from transformers import TrainingArguments
+
+    return TrainingArguments(
+        output_dir=str(work),
+        max_steps=train.max_steps,
+        per_device_train_batch_size=1,
+        train_sampling_strategy="sequential",
+        learning_rate=train.learning_rate,
+        lr_scheduler_type=train.lr_scheduler_type,
+        warmup_steps=round(train.warmup_ratio * train.max_steps),
+        weight_decay=train.weight_decay,
+        max_grad_norm=train.max_grad_norm,
+        save_steps=train.save_steps,
+        save_total_limit=train.save_total_limit,
+        logging_steps=train.logging_steps,
+        seed=seed,
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+    )

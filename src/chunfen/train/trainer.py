@@ -1,0 +1,104 @@
+"""The training loop: transformers' `Trainer`, with our loss step and checkpoints that can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from chunfen.errors import ChunfenError
+from chunfen.train.encode import EncodedRow
+from chunfen.train.forward import pack_rows, score_rows
+from chunfen.train.objective import ObjectiveWeights, batch_losses
+from chunfen.train.reference import Reference
+
+COMPLETE = "complete"
+"""An empty file in a checkpoint, written last: without it a checkpoint is the rest of a killed run."""
+
+
+class Steps(Dataset):  # type: ignore[type-arg]
+    """The schedule as a data set: one element is the rows of one optimizer step."""
+
+    def __init__(self, plan: Sequence[Sequence[int]]) -> None:
+        self.plan = plan
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, step: int) -> Sequence[int]:
+        return self.plan[step]
+
+
+class PreferenceTrainer(Trainer):
+    """`Trainer` over the steps of a schedule with the repair objective.
+
+    rows, reference: all rows and what the reference model says of them. tree: whether the model can attend to a tree.
+    """
+
+    def __init__(
+        self,
+        *,
+        rows: Sequence[EncodedRow],
+        reference: Reference,
+        weights: ObjectiveWeights,
+        tree: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(data_collator=lambda steps: {"rows": torch.tensor(steps[0])}, **kwargs)
+        self.rows, self.reference, self.weights, self.tree = rows, reference, weights, tree
+        self.watched: dict[str, float] = {}
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: Mapping[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Tensor:
+        """Mean loss over the rows of one step."""
+        chosen = inputs["rows"].tolist()
+        batch = pack_rows([self.rows[k] for k in chosen], tree=self.tree)
+        scored = score_rows(model, batch, tree=self.tree)
+        losses, watched = batch_losses(batch, scored, self.reference.of(chosen), self.weights)
+        self.watched = {name: float(value) for name, value in watched.items()}
+        loss = losses.mean()
+        if not torch.isfinite(loss):
+            raise ChunfenError(
+                f"step {self.state.global_step + 1}: the loss is {float(loss)}. "
+                "Lower --learning_rate, or train in float32 (--train_dtype float32)."
+            )
+        return loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        super().log({**logs, **self.watched}, start_time)
+
+
+class Watch(TrainerCallback):
+    """Marks finished checkpoints, and passes on what happens."""
+
+    def __init__(self, progress: Callable[[int, int], None], metric: Callable[..., None]) -> None:
+        self.progress, self.metric = progress, metric
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.progress(state.global_step, state.max_steps)
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any) -> None:
+        self.metric(step=state.global_step, **more.get("logs", {}))
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        (checkpoint_folder(Path(str(args.output_dir)), state.global_step) / COMPLETE).touch()
+
+
+def checkpoint_folder(folder: Path, step: int) -> Path:
+    return folder / f"checkpoint-{step}"
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest finished checkpoint, or None."""
+    found = [p.parent for p in folder.glob(f"checkpoint-*/{COMPLETE}")]
+    return max(found, key=lambda p: int(p.name.rpartition("-")[2]), default=None)
