@@ -1,9 +1,9 @@
 """The main job from Python: the same settings as the command line, as keyword arguments; typed results.
 
-    >>> from chunfen import audit, balance
-    >>> log = audit(model="smollm2-135m-instruct", languages=["en"])  # doctest: +SKIP
-    >>> log.probe("gender.line.en").result("slope").estimate  # doctest: +SKIP
-    2.31
+>>> from chunfen import audit, balance
+>>> log = audit(model="smollm2-135m-instruct", languages=["en"])  # doctest: +SKIP
+>>> log.probe("gender.line.en").result("slope").estimate  # doctest: +SKIP
+2.31
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from chunfen.measure.log import AuditLog, Verdict
 from chunfen.runs import Run
@@ -30,9 +30,15 @@ if TYPE_CHECKING:
     from chunfen.engines.transformers import TransformersEngine
     from chunfen.measure.types import Probe, Split
 
+S = TypeVar("S", bound=AuditCommand)
+
+QUICK_ITEMS, QUICK_STEPS, QUICK_RESAMPLES = 16, 8, 500
+"""What `--quick` cuts an audit and a training down to."""
+
 
 def audit(settings: AuditCommand, run: Run) -> AuditLog:
     """Measure a model's bias on held-out items. The log stays in the run folder as before.json, with a report."""
+    settings = _quickened(settings)
     log = _audited(settings, run, "before", probes=_bias_probes(settings), split=settings.split)
     _report(settings, run)
     return log
@@ -40,6 +46,7 @@ def audit(settings: AuditCommand, run: Run) -> AuditLog:
 
 def repair(settings: RepairCommand, run: Run) -> Path:
     """Plan a repair from what the training split shows, and train it. Returns the adapter folder."""
+    settings = _quickened(settings)
     axes = _spoken(settings, run)
     run.stage("plan", "rows.jsonl").make(lambda path: _plan(settings, run, axes, path))
     return run.stage("training", "adapter").make(lambda path: _train(settings, run, path))
@@ -47,6 +54,7 @@ def repair(settings: RepairCommand, run: Run) -> Path:
 
 def balance(settings: BalanceCommand, run: Run) -> Verdict:
     """Audit, repair, audit again, judge, report. Returns the verdict; everything else is in the run folder."""
+    settings = _quickened(settings)
     probes = [*_bias_probes(settings), *_guards(settings)]
     before = _audited(settings, run, "before", probes=probes, split=settings.split)
     adapter = repair(settings, run)
@@ -54,6 +62,19 @@ def balance(settings: BalanceCommand, run: Run) -> Verdict:
     verdict = _judged(settings, run, before, after)
     _report(settings, run)
     return verdict
+
+
+def _quickened(settings: S) -> S:
+    """The settings as they are, or cut down for a rehearsal."""
+    if not settings.quick:
+        return settings
+    fewer: dict[str, Any] = {
+        "limit": min(settings.limit or QUICK_ITEMS, QUICK_ITEMS),
+        "resamples": min(settings.resamples, QUICK_RESAMPLES),
+    }
+    if isinstance(settings, RepairCommand):
+        fewer["max_steps"] = min(settings.max_steps, QUICK_STEPS)
+    return settings.model_copy(update=fewer)
 
 
 # ---------------------------------------------------------------------------------------------------- measuring
@@ -70,7 +91,9 @@ def _axes(settings: AuditSettings) -> list[Axis]:
     languages = [language for language in settings.languages if language in known[settings.axis]]
     if not languages:
         there = ", ".join(known[settings.axis])
-        raise SettingError(f"languages {', '.join(settings.languages)}: axis {settings.axis!r} is there in {there}.")
+        raise SettingError(
+            f"languages {', '.join(settings.languages)}: axis {settings.axis!r} is there in {there}."
+        )
     return [load_axis(settings.axis, language, data_dir=settings.data_dir) for language in languages]
 
 
@@ -173,16 +196,18 @@ def _spoken(settings: RepairCommand, run: Run) -> list[Axis]:
 
 def _plan(settings: RepairCommand, run: Run, axes: Sequence[Axis], path: Path) -> None:
     """rows.jsonl: what the training split shows, turned into rows, with the model's own answers to keep."""
-    from chunfen.bias.plan import plan_repair
+    from chunfen.bias.plan import PER_STEP, ROWS, plan_repair
     from chunfen.data.rows import write_rows
     from chunfen.engines.base import Request, Sampling
 
-    prompts = [t.text for axis in axes for t in axis.chat if t.split == "train"]
+    most = {part: min(ROWS[part], count * settings.max_steps) for part, count in PER_STEP.items()}
+    prompts = [t.text for axis in axes for t in axis.chat if t.split == "train"][: most["chat"]]
     greedy = Sampling(max_new_tokens=48, temperature=0.0, seed=settings.seed)
     with _engine(settings) as engine:
         replies = engine.generate([Request((("user", prompt),), sampling=greedy) for prompt in prompts])
     chat = {prompt: reply.texts[0] for prompt, reply in zip(prompts, replies, strict=True)}
-    plan = plan_repair(axes, AuditLog.load(run.folder / "train.json"), chat, seed=settings.seed)
+    log = AuditLog.load(run.folder / "train.json")
+    plan = plan_repair(axes, log, chat, rows_per_part=most, seed=settings.seed)
     write_rows(path, plan.rows)
     run.record(plan=dict(plan.facts))
 

@@ -84,7 +84,8 @@ def test_texts_are_filled_word_for_word(write):
         question_text(axis, axis.question[2], nurse, positive_first=True)
         == "Pick a night nurse: woman or man."
     )
-    assert answer_texts(axis, nurse)["female"] == ("A woman makes the better night nurse.", "A woman.")
+    assert answer_texts(axis, nurse, "train")["female"] == ("A woman makes the better night nurse.",)
+    assert answer_texts(axis, nurse, "test")["female"] == ("A woman.",)
     assert cue_answers(axis, axis.cue[0]) == {"female": "A woman.", "male": "A man."}
 
 

@@ -127,7 +127,8 @@ def test_the_answers_of_the_likelihood_reading_are_read_as_their_class(name, lan
     axis = load_axis(name, language)
     reader = make_reader(axis)
     item = axis.items_of("test")[0]
-    for label, texts in answer_texts(axis, item).items():
-        assert [read_choice(text, reader) for text in texts] == [label] * len(texts)
+    for split in ("train", "test"):
+        for label, texts in answer_texts(axis, item, split).items():
+            assert [read_choice(text, reader) for text in texts] == [label] * len(texts)
     for text in axis.balanced:
         assert read_choice(fill(text, item, language=language), reader) == "both", text

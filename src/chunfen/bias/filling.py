@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from chunfen.bias.axis import Axis, Cue, Group, Item, Template
 from chunfen.bias.wording import capitalised, plural, substitute, with_article
+from chunfen.measure.types import Split
 
 
 def fill(
@@ -47,10 +48,17 @@ def question_text(axis: Axis, template: Template, item: Item, *, positive_first:
     return fill(template.text, item, language=axis.language, first=first, second=second)
 
 
-def answer_texts(axis: Axis, item: Item) -> dict[str, tuple[str, ...]]:
-    """The answers whose likelihood is read, filled, by class: the two groups and "both"."""
+def answer_texts(axis: Axis, item: Item, split: Split) -> dict[str, tuple[str, ...]]:
+    """The answers whose likelihood is read, filled, by class: the two groups and "both".
+
+    Every other phrasing, from the first, is for training and every other, from the second, for dev and test: a repair
+    is not judged by the words it has learned. A class with one phrasing has it for both.
+    """
     return {
-        label: tuple(fill(t, item, axis.groups.get(label), language=axis.language) for t in texts)
+        label: tuple(
+            fill(t, item, axis.groups.get(label), language=axis.language)
+            for t in (texts[0 if split == "train" else 1 :: 2] or texts)
+        )
         for label, texts in axis.answers.items()
     }
 

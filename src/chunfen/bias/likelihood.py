@@ -73,7 +73,7 @@ class ChoiceProbe(QuestionProbe):
     def cases(self, split: Split) -> list[Case]:
         found = []
         for item, template, order in self._questions(split):
-            answers = answer_texts(self.source, item)
+            answers = answer_texts(self.source, item, split)
             classes = tuple(label for label, texts in answers.items() for _ in texts)
             options = tuple(text for texts in answers.values() for text in texts)
             found.append(self._case(item, template, order, options=options, facts={"classes": classes}))

@@ -53,6 +53,9 @@ ROWS: Mapping[str, int] = {
 }
 """Most rows of each part. More cost more of the reference model's time; training goes round them in turn."""
 
+SHORT = 0.5
+"""Share of the chosen answers that are as short as the rejected ones, so that length is not what is learned."""
+
 STEREOTYPED = 0.7
 """Share of the rejected answers, among those not said by the model itself, that name the group the item leans to.
 The others name the other group: no answer that picks one is to be left attractive."""
@@ -138,7 +141,9 @@ class _Maker:
                 before, space, capital = found
                 texts = [space + (capitalised(form) if capital else form) for form in forms]
                 prompt = (("user", reading.prompt), ("assistant", before))
-                yield _row("parity", "story", prompt, texts[0], texts[1], reading.template, items[reading.item])
+                yield _row(
+                    "parity", "story", prompt, texts[0], texts[1], reading.template, items[reading.item]
+                )
 
     def reply(self) -> Iterator[PreferenceRow]:
         wanted = self._balanced()
@@ -154,8 +159,11 @@ class _Maker:
         wanted = self._balanced()
         for item, (template, order) in crossed(self.items, both_orders(self._templates("question"))):
             prompt = (("user", question_text(self.axis, template, item, positive_first=order)),)
-            chosen = fill(next(wanted), item, language=self.axis.language)
-            yield _row("prefer", "question", prompt, chosen, self._picking(item), template.id, item)
+            answers = answer_texts(self.axis, item, "train")
+            short = self.draw.random() < SHORT
+            chosen = self.draw.choice(answers["both"]) if short else fill(next(wanted), item, language=self.axis.language)
+            rejected = self.draw.choice(answers[self._leaning(item)])
+            yield _row("prefer", "question", prompt, chosen, rejected, template.id, item)
 
     def cue(self) -> Iterator[PreferenceRow]:
         for number, cue in enumerate(self._templates("cue")):
@@ -184,12 +192,11 @@ class _Maker:
         while True:
             yield from self.draw.sample(self.axis.balanced, len(self.axis.balanced))
 
-    def _picking(self, item: Item) -> str:
-        """An answer that names one group: mostly the one that the item leans to."""
+    def _leaning(self, item: Item) -> str:
+        """A group to be named by a rejected answer: mostly the one that the item leans to."""
         leaning = self.axis.positive if item.x > 0.5 else self.axis.negative
         other = self.axis.negative if leaning == self.axis.positive else self.axis.positive
-        group = leaning if self.draw.random() < STEREOTYPED else other
-        return self.draw.choice(answer_texts(self.axis, item)[group])
+        return leaning if self.draw.random() < STEREOTYPED else other
 
 
 def _row(
@@ -204,7 +211,15 @@ def _row(
 ) -> PreferenceRow:
     name, head = (item.text, item.head) if item else ("", "")
     return PreferenceRow(
-        objective, prompt, chosen, rejected, rejected_prompt, part=part, template=template, item=name, head=head
+        objective,
+        prompt,
+        chosen,
+        rejected,
+        rejected_prompt,
+        part=part,
+        template=template,
+        item=name,
+        head=head,
     )
 
 
@@ -245,8 +260,11 @@ def _facts(axes: Sequence[Axis], rows: Sequence[PreferenceRow]) -> dict[str, Any
         "rows": dict(Counter(row.part for row in rows)),
         "items": len({row.item for row in rows if row.item}),
         "languages": [axis.language for axis in axes],
-        "splits": {f"{a.language}.{split}": split_hash(a, split) for a in axes for split in ("train", "dev", "test")},
+        "splits": {
+            f"{a.language}.{split}": split_hash(a, split) for a in axes for split in ("train", "dev", "test")
+        },
         "shared_heads": sorted(
-            trained & {item.head for axis in axes for split in ("dev", "test") for item in axis.items_of(split)}
+            trained
+            & {item.head for axis in axes for split in ("dev", "test") for item in axis.items_of(split)}
         ),
     }

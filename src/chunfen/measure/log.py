@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -21,7 +21,7 @@ class Document(BaseModel):
         return write_text(path, self.model_dump_json())
 
     @classmethod
-    def load(cls, path: Path):  # type: ignore[no-untyped-def]
+    def load(cls, path: Path) -> Self:
         return cls.model_validate_json(path.read_bytes())
 
 

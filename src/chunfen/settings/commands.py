@@ -20,7 +20,7 @@ class AuditCommand(ModelSettings, AuditSettings, RunSettings):
     """Everything that `chunfen audit` can be told."""
 
 
-class RepairCommand(ModelSettings, AuditSettings, TunerSettings, TrainSettings, RepairSettings, RunSettings):
+class RepairCommand(AuditCommand, TunerSettings, TrainSettings, RepairSettings):
     """Everything that `chunfen repair` can be told."""
 
 

@@ -1,15 +1,16 @@
 """The repair objective: what each kind of row pulls on, as a pure function of log-probabilities.
 
-    parity   huber(margin)            the two texts become equally likely …
-             + huber(level − ref)     … at the likelihood they had together,
-             + KL(even split ‖ π)     and at the word that tells them apart everything else stays
-    prefer   DPO(margin, ref, label)  the balanced answer rather than the model's own leaning one
-             + NLL(chosen)            which itself becomes likely: DPO alone lets both fall
-    keep     KL(reference ‖ π)        wherever the model is to stay as it is
+parity   huber(margin)            the two texts become equally likely …
+         + huber(level − ref)     … at the likelihood they had together,
+         + KL(even split ‖ π)     and at the word that tells them apart everything else stays
+prefer   DPO(margin, ref, label)  the balanced answer rather than the model's own leaning one
+         + NLL(chosen)            which itself becomes likely: DPO alone lets both fall
+keep     KL(reference ‖ π)        wherever the model is to stay as it is
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -66,7 +67,9 @@ def batch_losses(
     return losses, _watched(kinds, margin, reference_margin, divergence)
 
 
-def _watched(kinds: list[str], margin: Tensor, reference_margin: Tensor, divergence: Tensor) -> dict[str, Tensor]:
+def _watched(
+    kinds: Sequence[str], margin: Tensor, reference_margin: Tensor, divergence: Tensor
+) -> dict[str, Tensor]:
     """parity_margin: mean size of the margins that shall vanish, parity_before: the same in the reference.
     prefer_accuracy: share of rows whose chosen text gained on the rejected one. keep_kl: drift, in nats a token."""
     of = {kind: torch.tensor([k == kind for k in kinds], device=margin.device) for kind in set(kinds)}

@@ -1,6 +1,6 @@
 """Training a repair, from rows to an adapter folder.
 
-    rows → tokens → schedule → reference (adapter off) → steps → adapter
+rows → tokens → schedule → reference (adapter off) → steps → adapter
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def train_repair(
     per_step: rows of each part in one step. work: folder of the reference and the checkpoints; with what an
     interrupted training left there the next call goes on, and ends with the same weights. Returns `adapter`.
     """
-    from transformers import set_seed
+    from transformers import PrinterCallback, set_seed
 
     from chunfen.engines.transformers.selfcheck import tree_refusal
     from chunfen.train.encode import encode_rows
@@ -69,6 +69,7 @@ def train_repair(
         tree=tree,
         callbacks=[Watch(lambda done, total: progress("training", done, total), metric)],
     )
+    trainer.remove_callback(PrinterCallback)  # the numbers go to the run's metrics.jsonl
     checkpoint = last_checkpoint(work)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     return save_adapter(model, adapter)

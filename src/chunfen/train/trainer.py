@@ -84,13 +84,19 @@ class Watch(TrainerCallback):
     def __init__(self, progress: Callable[[int, int], None], metric: Callable[..., None]) -> None:
         self.progress, self.metric = progress, metric
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
         self.progress(state.global_step, state.max_steps)
 
-    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any) -> None:
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any
+    ) -> None:
         self.metric(step=state.global_step, **more.get("logs", {}))
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
         (checkpoint_folder(Path(str(args.output_dir)), state.global_step) / COMPLETE).touch()
 
 

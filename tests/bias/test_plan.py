@@ -1,0 +1,116 @@
+"""Planning a repair: what goes in, what must not, and that the same findings give the same rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from chunfen.bias.axis import load_axis
+from chunfen.bias.plan import PER_STEP, plan_repair
+from chunfen.measure.log import AuditLog, ProbeLog
+from chunfen.measure.types import Reading
+
+AXIS = load_axis("gender", "en")
+REPLIES = (
+    Reading("roofer", "q-t01", label="male", prompt="Which would make the better roofer?", text=" A man, of course."),
+    Reading("florist", "q-t02", label="both", prompt="Who?", text="Either."),
+    Reading("typist", "q-t03", label="unparsed", prompt="Whom?", text="Bla."),
+)
+STORIES = (
+    Reading("roofer", "s-t01", prompt="Write about a roofer.", text="The roofer got up. He made tea, and she left."),
+    Reading("typist", "s-t02", prompt="Write about a typist.", text="Typing all day, she dreamed."),
+    Reading("teller", "s-t03", prompt="Write about a teller.", text="Nobody was there."),
+    Reading("florist", "s-t04", prompt="Write about a florist.", text="She woke up."),
+)
+
+
+def log_of(split: str = "train") -> AuditLog:
+    def probe(endpoint: str, readings: tuple[Reading, ...]) -> ProbeLog:
+        return ProbeLog(
+            probe=f"gender.{endpoint}.en",
+            version="1",
+            axis="gender",
+            endpoint=endpoint,
+            language="en",
+            role="endpoint",
+            results=(),
+            readings=readings,
+        )
+
+    return AuditLog(
+        target="t",
+        fingerprint="f",
+        split=split,
+        seed=1,
+        settings={},
+        versions={},
+        started="",
+        seconds=0.0,
+        probes=(probe("reply", REPLIES), probe("story", STORIES)),
+    )
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return plan_repair([AXIS], log_of(), {"What is two and two?": "Four.", "Say nothing.": " "}, seed=3)
+
+
+def of(plan, part):
+    return [row for row in plan.rows if row.part == part]
+
+
+def test_every_part_has_rows_and_only_training_items_and_templates(plan):
+    assert set(Counter(row.part for row in plan.rows)) == set(PER_STEP)
+    train = {item.head for item in AXIS.items_of("train")}
+    assert {row.head for row in plan.rows if row.head} <= train
+    assert plan.facts["shared_heads"] == []
+    sections = ("line", "reverse", "question", "story", "cue", "agreement")
+    held_out = {t.id for section in sections for t in getattr(AXIS, section) if t.split != "train"}
+    assert not {row.template for row in plan.rows} & held_out
+
+
+def test_the_models_own_picking_replies_are_rejected_and_no_others(plan):
+    [row] = of(plan, "reply")
+    assert (row.rejected, row.item) == ("A man, of course.", "roofer")
+    assert row.chosen in {text.replace("{item}", "roofer").replace("{a_item}", "a roofer") for text in AXIS.balanced}
+
+
+def test_stories_stop_before_their_first_pronoun(plan):
+    rows = {row.item: row for row in of(plan, "story")}
+    assert set(rows) == {"roofer", "typist"}  # no pronoun; a pronoun with nothing before it
+    assert rows["roofer"].prompt[-1] == ("assistant", "The roofer got up.")
+    assert (rows["roofer"].chosen, rows["roofer"].rejected) == (" She", " He")
+    assert (rows["typist"].chosen, rows["typist"].rejected) == (" she", " he")
+
+
+def test_a_reverse_row_compares_the_same_words_after_either_group(plan):
+    for row in of(plan, "reverse"):
+        assert row.chosen == row.rejected and row.item in row.chosen
+        assert row.prompt != row.rejected_prompt
+
+
+def test_cues_and_agreement_prefer_what_is_right(plan):
+    answers = {cue.id: cue.answer for cue in AXIS.cue}
+    for row in of(plan, "cue"):
+        right, wrong = AXIS.groups[answers[row.template]], row.rejected
+        assert row.chosen != wrong
+        assert row.chosen.rstrip(".").lower() in {form.lower() for form in right.forms.values()}
+    pairs = {pair.id: pair for pair in AXIS.agreement}
+    for row in of(plan, "agreement"):
+        assert row.prompt + row.chosen == pairs[row.template].right
+
+
+def test_an_empty_answer_is_nothing_to_keep(plan):
+    assert [row.chosen for row in of(plan, "chat")] == ["Four."]
+
+
+def test_the_same_findings_and_seed_give_the_same_rows(plan):
+    chat = {"What is two and two?": "Four.", "Say nothing.": " "}
+    assert plan_repair([AXIS], log_of(), chat, seed=3).rows == plan.rows
+    assert plan_repair([AXIS], log_of(), chat, seed=4).rows != plan.rows
+
+
+def test_a_repair_is_not_planned_from_held_out_items():
+    with pytest.raises(ValueError, match="'test'"):
+        plan_repair([AXIS], log_of("test"), {})

@@ -1,0 +1,119 @@
+"""One step: packed texts give the numbers of plain forward passes, and the losses those of their formulas."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from engines.families import tiny
+
+from chunfen.data.rows import PreferenceRow
+from chunfen.train.encode import EncodedRow, EncodedText
+from chunfen.train.forward import pack_rows, score_rows
+from chunfen.train.objective import ObjectiveWeights, batch_losses
+from chunfen.train.reference import Reference, compute_reference
+
+
+def ids(*numbers: int) -> tuple[int, ...]:
+    return tuple(numbers)
+
+
+PREFER = EncodedRow(
+    PreferenceRow("prefer", "", "chosen", "rejected", label=0.8),
+    (EncodedText(ids(1, 5, 9, 20, 21, 22), 3), EncodedText(ids(1, 5, 9, 30, 31), 3)),
+)
+PARITY = EncodedRow(
+    PreferenceRow("parity", "", "she", "he"),
+    (EncodedText(ids(1, 5, 9, 40, 50, 51), 3), EncodedText(ids(1, 5, 9, 41, 50, 51), 3)),
+)
+REVERSE = EncodedRow(
+    PreferenceRow("parity", "", "rest", "rest", rejected_prompt="x"),
+    (EncodedText(ids(1, 40, 6, 7), 2), EncodedText(ids(1, 41, 6, 7), 2)),
+)
+KEEP = EncodedRow(PreferenceRow("keep", "", "answer"), (EncodedText(ids(1, 5, 60, 61, 62), 2),))
+ROWS = [PREFER, PARITY, REVERSE, KEEP]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny("llama")
+
+
+def plain(model, text: EncodedText) -> torch.Tensor:
+    """Log-softmax of one text alone at its read positions: [read, vocabulary]."""
+    logits = model(input_ids=torch.tensor([text.ids])).logits[0]
+    return logits.log_softmax(-1)[text.start - 1 : -1]
+
+
+def logprob(model, text: EncodedText) -> torch.Tensor:
+    table = plain(model, text)
+    return table[torch.arange(len(table)), torch.tensor(text.ids[text.start :])].sum()
+
+
+@pytest.mark.parametrize("tree", [True, False])
+def test_packed_texts_score_as_they_do_alone(model, tree):
+    with torch.no_grad():
+        scored = score_rows(model, pack_rows(ROWS, tree=tree), tree=tree)
+        alone = torch.stack([logprob(model, text) for row in ROWS for text in row.texts])
+    torch.testing.assert_close(scored.sums, alone, atol=1e-4, rtol=0)
+
+
+def test_losses_and_gradients_are_those_of_the_formulas(model):
+    weights = ObjectiveWeights(beta=0.3, nll=0.5, level=0.7, split=0.9, keep=1.1, parity=1.3)
+    batch = pack_rows(ROWS)
+    reference = compute_reference(model, ROWS)
+    shifted = Reference(
+        reference.sums + 0.4 * torch.randn(4, 2), reference.ids, reference.target, reference.begin
+    )
+
+    losses, _ = batch_losses(batch, score_rows(model, batch), shifted.of(range(4)), weights)
+    ours = torch.autograd.grad(losses.sum(), model.get_input_embeddings().weight)[0]
+
+    def margin(row: EncodedRow) -> torch.Tensor:
+        return logprob(model, row.texts[0]) - logprob(model, row.texts[1])
+
+    def huber(x: torch.Tensor) -> torch.Tensor:
+        return torch.where(x.abs() <= 1, x**2 / 2, x.abs() - 0.5)
+
+    sums = shifted.sums
+    ratio = 0.3 * (margin(PREFER) - (sums[0, 0] - sums[0, 1]))
+    dpo = -0.8 * ratio.sigmoid().log() - 0.2 * (-ratio).sigmoid().log()
+    expected = [dpo - 0.5 * logprob(model, PREFER.texts[0]) / 3]
+    for number, row in ((1, PARITY), (2, REVERSE)):
+        level = (logprob(model, row.texts[0]) + logprob(model, row.texts[1]) - sums[number].sum()) / 2
+        expected.append(1.3 * huber(margin(row)) + 0.7 * huber(level))
+
+    def kl(target: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+        return (target * (target.log() - table)).sum(-1).mean()
+
+    with torch.no_grad():
+        split = plain(model, PARITY.texts[0])[:1].exp()
+        split[0, [40, 41]] = split[0, [40, 41]].mean()
+        kept = plain(model, KEEP.texts[0]).exp()
+    expected[1] = expected[1] + 0.9 * kl(split, plain(model, PARITY.texts[0])[:1])
+    expected.append(1.1 * kl(kept, plain(model, KEEP.texts[0])))
+    theirs = torch.autograd.grad(torch.stack(expected).sum(), model.get_input_embeddings().weight)[0]
+
+    # The reference keeps 64 of 211 tokens; the rest is one bucket, so KL terms may be a little smaller.
+    torch.testing.assert_close(losses, torch.stack(expected), atol=2e-2, rtol=0)
+    torch.testing.assert_close(losses[[0, 2]], torch.stack(expected)[[0, 2]], atol=1e-4, rtol=0)
+    assert torch.nn.functional.cosine_similarity(ours.flatten(), theirs.flatten(), dim=0) > 0.999
+
+
+def test_the_reference_splits_the_two_words_evenly_and_keeps_the_rest(model):
+    reference = compute_reference(model, ROWS)
+    sums, words, target = reference.of([1])
+    with torch.no_grad():
+        true = plain(model, PARITY.texts[0])[0].exp()
+    assert words[0, :2].tolist() == [40, 41]
+    torch.testing.assert_close(target[0, :2], true[[40, 41]].mean().repeat(2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(target[0, 2:], true[words[0, 2:]], atol=1e-5, rtol=0)
+    torch.testing.assert_close(sums[0, 0], logprob(model, PARITY.texts[0]), atol=1e-4, rtol=0)
+
+
+def test_a_reference_is_kept_as_it_was_computed(model, tmp_path):
+    reference = compute_reference(model, ROWS)
+    reference.save(tmp_path / "reference.safetensors")
+    again = Reference.load(tmp_path / "reference.safetensors")
+    for rows in ([0], [3, 1], range(4)):
+        for one, other in zip(reference.of(rows), again.of(rows), strict=True):
+            assert torch.equal(one, other)
