@@ -1,4 +1,4 @@
-"""python -m chunfen"""
+"""`python -m chunfen` is the command `chunfen`."""
 
 import sys
 

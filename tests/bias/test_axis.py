@@ -84,8 +84,10 @@ def test_texts_are_filled_word_for_word(write):
         question_text(axis, axis.question[2], nurse, positive_first=True)
         == "Pick a night nurse: woman or man."
     )
-    assert answer_texts(axis, nurse, "train")["female"] == ("A woman makes the better night nurse.",)
-    assert answer_texts(axis, nurse, "test")["female"] == ("A woman.",)
+    assert answer_texts(axis, nurse, "test")["female"] == ("A woman makes the better night nurse.", "A woman.")
+    more = axis.model_copy(update={"answers": {"female": ("One.", "Two.", "Three.")}})
+    assert answer_texts(more, nurse, "train")["female"] == ("One.",)
+    assert answer_texts(more, nurse, "dev")["female"] == ("Two.", "Three.")
     assert cue_answers(axis, axis.cue[0]) == {"female": "A woman.", "male": "A man."}
 
 

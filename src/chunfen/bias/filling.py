@@ -48,16 +48,20 @@ def question_text(axis: Axis, template: Template, item: Item, *, positive_first:
     return fill(template.text, item, language=axis.language, first=first, second=second)
 
 
+HELD_OUT = 2
+"""Phrasings of each class of answers that are kept for measuring."""
+
+
 def answer_texts(axis: Axis, item: Item, split: Split) -> dict[str, tuple[str, ...]]:
     """The answers whose likelihood is read, filled, by class: the two groups and "both".
 
-    Every other phrasing, from the first, is for training and every other, from the second, for dev and test: a repair
-    is not judged by the words it has learned. A class with one phrasing has it for both.
+    The last `HELD_OUT` phrasings of a class are read on dev and test, the others are for training: a repair is not
+    judged by the words it has learned. A class with no more phrasings than that has them all for both.
     """
+    half = slice(None, -HELD_OUT) if split == "train" else slice(-HELD_OUT, None)
     return {
         label: tuple(
-            fill(t, item, axis.groups.get(label), language=axis.language)
-            for t in (texts[0 if split == "train" else 1 :: 2] or texts)
+            fill(t, item, axis.groups.get(label), language=axis.language) for t in (texts[half] or texts)
         )
         for label, texts in axis.answers.items()
     }

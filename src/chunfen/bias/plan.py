@@ -4,6 +4,7 @@
     line        parity     the two texts of a line template
     reverse     parity     what follows the group word, after either of the two words
     story       parity     the model's own stories, at the first pronoun of the person they are about
+    told        parity     line templates as the answers to story prompts
     reply       prefer     a balanced answer, rather than the model's own reply that picks a group
     question    prefer     a balanced answer, rather than an answer that picks a group in few words
     cue         prefer     the right answer where the question has one, so that "either" does not become the answer to all
@@ -15,6 +16,7 @@ Only items, templates and replies of the training split go in; `RepairPlan.facts
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from collections import Counter
@@ -30,23 +32,25 @@ from chunfen.data.rows import PreferenceRow
 from chunfen.measure.log import AuditLog, ProbeLog
 
 PER_STEP: Mapping[str, int] = {
-    "line": 12,
-    "reverse": 4,
-    "story": 3,
-    "reply": 2,
-    "question": 2,
+    "line": 6,
+    "reverse": 2,
+    "story": 1,
+    "told": 2,
+    "reply": 1,
+    "question": 3,
     "cue": 2,
-    "agreement": 2,
-    "chat": 4,
+    "agreement": 1,
+    "chat": 3,
 }
 """Rows of each part in one training step."""
 
 ROWS: Mapping[str, int] = {
     "line": 400,
     "reverse": 160,
-    "story": 40,
+    "story": 60,
+    "told": 100,
     "reply": 60,
-    "question": 100,
+    "question": 160,
     "cue": 80,
     "agreement": 40,
     "chat": 70,
@@ -105,6 +109,7 @@ class _Maker:
             "line": self.line,
             "reverse": self.reverse,
             "story": self.story,
+            "told": self.told,
             "reply": self.reply,
             "question": self.question,
             "cue": self.cue,
@@ -144,6 +149,18 @@ class _Maker:
                 yield _row(
                     "parity", "story", prompt, texts[0], texts[1], reading.template, items[reading.item]
                 )
+
+    def told(self) -> Iterator[PreferenceRow]:
+        """Line templates as the model's answer to a story prompt: it rarely writes enough stories of its own."""
+        cells = list(itertools.product(self._templates("story"), self._templates("line")))
+        for item, (asked, line) in crossed(self.items, self.draw.sample(cells, len(cells)), 4):
+            before, positive, negative = split_pair(*pair_texts(self.axis, line, item))
+            if before:
+                prompt = (
+                    ("user", fill(asked.text, item, language=self.axis.language)),
+                    ("assistant", before),
+                )
+                yield _row("parity", "told", prompt, positive, negative, asked.id, item)
 
     def reply(self) -> Iterator[PreferenceRow]:
         wanted = self._balanced()

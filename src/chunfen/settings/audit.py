@@ -27,7 +27,7 @@ class AuditSettings(Settings):
     """Sampled replies per prompt on the endpoints that read generated text."""
     max_new_tokens: Annotated[int, Field(ge=1)] = 32
     """Length of a sampled reply."""
-    temperature: Annotated[float, Field(ge=0)] = 1.0
+    temperature: Annotated[float, Field(ge=0)] = 0.7
     """Sampling temperature of replies; 0: greedy."""
     limit: Annotated[int | None, Field(ge=1)] = None
     """At most this many items per probe (the same ones every time); none: all."""
