@@ -432,3 +432,12 @@ def comparable(log: AuditLog) -> AuditLog:
     """The log with those probes only whose readings stand for their results."""
     probes = tuple(p for p in log.probes if p.readings and p.endpoint != "cue")
     return log.model_copy(update={"probes": probes})
+
+
+def with_readings(log: AuditLog, endpoint: str, keep: Callable[[Reading], bool]) -> AuditLog:
+    """The log with some readings of an endpoint only; its results stay."""
+    probes = [
+        p.model_copy(update={"readings": tuple(filter(keep, p.readings))}) if p.endpoint == endpoint else p
+        for p in log.probes
+    ]
+    return log.model_copy(update={"probes": tuple(probes)})

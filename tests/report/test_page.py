@@ -180,6 +180,23 @@ def test_headline_counts_what_the_log_holds() -> None:
         assert f"{labels.count('female')} of {len(labels)}" in seen
 
 
+def test_headline_rests_on_enough_replies_and_a_majority() -> None:
+    whole = documents.audit_only()
+    few = documents.with_readings(whole, "reply", lambda r: 0.3 < (r.x or 0) < 0.7)
+    said = text_of(render_html(few)).partition("Measured only")[0]
+    assert "jobs such as" not in said and "Asked who suits a job" in said
+    none = documents.with_readings(whole, "reply", lambda r: r.item == "librarian")
+    assert "Occupation line: the stereotype slope is" in text_of(render_html(none))
+
+
+def test_a_verdict_on_the_development_split_is_no_proof() -> None:
+    before, after, verdict = documents.repaired()
+    before, after = (log.model_copy(update={"split": "dev"}) for log in (before, after))
+    html = render_html(before, after, verdict)
+    assert '<p class="stamp">Holds, but no proof</p>' in html
+    assert "Proven" not in section(html, "checks")
+
+
 def test_headline_items_do_not_depend_on_the_repair() -> None:
     before, after, verdict = documents.repaired()
     sentences = [

@@ -13,8 +13,7 @@ from chunfen.report.charts.line import NARROW, WIDE, LineText, line_chart
 from chunfen.report.charts.rows import dumbbell, forest, stacked, swarm
 from chunfen.report.numbers import decimal, known
 from chunfen.report.views.answers import Answers
-from chunfen.report.views.checks import left_out, margin_of, measured_checks
-from chunfen.report.views.fit import Fit
+from chunfen.report.views.checks import left_out, margin_of, measured_checks, reach_of
 from chunfen.report.views.items import Line, Spread
 from chunfen.report.views.page import Score
 from chunfen.report.wording import Words
@@ -49,6 +48,7 @@ def helpers(w: Words) -> dict[str, Any]:
         measured_checks,
         left_out,
         margin_of,
+        reach_of,
     )
     bound = {function.__name__: partial(function, w) for function in said}
     return bound | {function.__name__: function for function in plain}
@@ -86,8 +86,8 @@ def template_strip(spread: Spread, kind: str, domain: tuple[float, float]) -> Ma
     return swarm([each[place] for each in spread.templates], "after" if alone else kind, domain)  # type: ignore[misc]
 
 
-def slope(w: Words, fit: Fit | None) -> str:
-    return w.quantity(fit.slope if fit else None, "nats")
+def slope(w: Words, value: float | None) -> str:
+    return w.quantity(value, "nats")
 
 
 def bar(w: Words, answers: Answers, place: int) -> Markup:
@@ -106,7 +106,7 @@ def bar(w: Words, answers: Answers, place: int) -> Markup:
 
 def line_svg(w: Words, line: Line) -> Markup:
     positive, negative = line.groups
-    slopes = {"before": slope(w, line.before), "after": slope(w, line.after)}
+    slopes = {"before": slope(w, line.slopes[0]), "after": slope(w, line.slopes[1])}
     describe = "line.describe" if line.repaired else "line.describe.audit"
     text = LineText(
         title=w(

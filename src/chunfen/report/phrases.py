@@ -23,10 +23,12 @@ def headline(w: Words, page: Page) -> Markup:
         topic = page.axis if w.has(f"headline.item.{page.axis}.{when}") else "other"
         numbers = _pair(_whole(w, line.before), _whole(w, line.after))
         items = w.html("headline.and").join(Markup("<em>{}</em>").format(item) for item in line.items)
-        change = Markup('<span class="change">{before} <span class="arrow">→</span> {after}</span>').format(
-            **numbers
-        )
+        change = _change(numbers)
         return w.html(f"headline.item.{topic}.{when}", items=items, group=group, change=change, **numbers)
+    if line.kind == "picking" and line.before:
+        topic = page.axis if w.has(f"headline.picking.{page.axis}.{when}") else "other"
+        numbers = _pair(_whole(w, line.before), _whole(w, line.after))
+        return w.html(f"headline.picking.{topic}.{when}", change=_change(numbers), **numbers)
     if line.kind == "score" and line.scores:
         first, last = line.scores
         numbers = _pair(
@@ -42,7 +44,12 @@ def dek(w: Words, page: Page) -> list[str]:
     line, when = page.headline, "repair" if page.after else "audit"
     if line.kind == "nothing":
         return [w("headline.dek.nothing")]
-    if line.kind != "items" or not line.before or not line.overall:
+    if line.kind == "picking":
+        return [w(f"headline.dek.picking.{when}", **_counts(w, line))]
+    if line.kind == "score" and line.scores:
+        meaning = w.table.get(f"explain.{line.metric}.{line.scores[0].unit}", "")
+        return [w("headline.dek.score", meaning=_capital(meaning))] if meaning else []
+    if line.kind != "items":
         return []
     texts = [w(f"headline.dek.{part}.{when}", **_counts(w, line)) for part in ("item", "overall")]
     return [*texts, w("headline.dek.choice")]
@@ -74,6 +81,12 @@ def _pair(before: str, after: str) -> dict[str, Markup]:
     return {"before": early, "after": Markup('<span class="late">{}</span>').format(after)}
 
 
+def _change(numbers: dict[str, Markup]) -> Markup:
+    return Markup('<span class="change">{before} <span class="arrow">→</span> {after}</span>').format(
+        **numbers
+    )
+
+
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
@@ -86,8 +99,9 @@ def verdict(w: Words, page: Page) -> list[str]:
     missed = [row for row in required if row.outcome == "miss"]
     unmeasured = [row for row in required if row.outcome == "unmeasured"]
     values = {"required": len(required), "missed": len(missed), "open": len(unmeasured)}
+    split = w.name("split", page.before.split)
     listed = unmeasured if page.status == "unmeasured" else missed
-    lines = [w(f"verdict.{page.status}.text", names=_names(w, listed), **values)]
+    lines = [w(f"verdict.{page.status}.text", names=_names(w, listed), split=split, **values)]
     if page.status == "missed" and unmeasured:
         lines.append(w("verdict.also_open", names=_names(w, unmeasured)))
     aims = [row for row in page.checks if row.to_aim is not None]

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from chunfen.measure.log import Check, Verdict
+from chunfen.measure.types import Split
 from chunfen.report.numbers import known
 
-Status = Literal["proven", "missed", "unmeasured", "audit"]
+Status = Literal["proven", "rehearsed", "missed", "unmeasured", "audit"]
+"""rehearsed: everything holds, but not on the test split."""
 Outcome = Literal["pass", "miss", "reported", "unmeasured"]
 """reported: it was measured, but there is no floor to hold it against."""
 
@@ -68,12 +70,12 @@ def rows_of(verdict: Verdict | None) -> tuple[CheckRow, ...]:
     return tuple(CheckRow(check, outcome(check), shortfall(check)) for check in checks)
 
 
-def status_of(verdict: Verdict | None) -> Status:
+def status_of(verdict: Verdict | None, split: Split = "test") -> Status:
     """One word for the whole: a miss weighs more than what could not be measured, and neither is proof."""
     if verdict is None:
         return "audit"
     if verdict.passed:
-        return "proven"
+        return "proven" if split == "test" else "rehearsed"
     return "missed" if any(c.passed is False for c in verdict.checks if c.required) else "unmeasured"
 
 
@@ -85,6 +87,12 @@ def guards_of(rows: tuple[CheckRow, ...]) -> tuple[Guard, ...]:
 def margin_of(check: Check) -> float | None:
     """What the interval must not pass."""
     return check.floor if check.interval_floor is None else check.interval_floor
+
+
+def reach_of(guards: Iterable[Guard]) -> float:
+    """How many margins a forest plot must show to each side: all intervals, but at most eight."""
+    ends = [abs(v) for g in guards for v in (g.position, g.low, g.high) if known(v)]
+    return min(8.0, max([1.6, *(1.1 * end for end in ends)]))
 
 
 def _scaled(row: CheckRow) -> Guard | None:

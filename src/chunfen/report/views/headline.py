@@ -1,7 +1,8 @@
 """The one sentence on top, made from the data.
 
-It speaks of all items that are typical of one group, so that it rests on many replies, and names two of them.
-They are chosen by what the model said *before* the repair, never by how much they changed.
+If most replies about the items that are typical of one group name that group, it says so and names two of
+the items. They are chosen by what the model said *before* the repair, never by how much they changed. Else it
+says how often a reply names one group at all; and where too few can be read for either, the first score.
 """
 
 from __future__ import annotations
@@ -20,12 +21,19 @@ TYPICAL = 0.7
 NAMED = 2
 """How many items the sentence names."""
 
+ENOUGH = 20
+"""How many readable replies a sentence must rest on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """kind items: replies about one group's typical items; score: a primary score; nothing: there is none."""
+    """What the sentence is about.
 
-    kind: Literal["items", "score", "nothing"]
+    items: replies about one group's typical items. picking: all replies. score: a primary score.
+    nothing: there is none.
+    """
+
+    kind: Literal["items", "picking", "score", "nothing"]
     probe: str = ""
     endpoint: str = ""
     language: str = ""
@@ -47,7 +55,7 @@ def headline_of(pairs: list[Pair], lang: str) -> Headline:
     readable = [p for p in pairs if (r := p[0].results[:1]) and r[0].measurable and known(r[0].estimate)]
     readable.sort(key=lambda pair: pair[0].language != lang)
     for before, after in readable:
-        if before.endpoint == "reply" and (line := _typical(before, after)):
+        if before.endpoint == "reply" and (line := _typical(before, after) or _picking(before, after)):
             return line
     for before, after in readable:
         first = before.results[0]
@@ -58,7 +66,7 @@ def headline_of(pairs: list[Pair], lang: str) -> Headline:
 
 
 def _typical(before: ProbeLog, after: ProbeLog | None) -> Headline | None:
-    """The positive group's items if most answers named it, else the side that was more one-sided."""
+    """The positive group's items if most replies named it, else the other's; None if neither was."""
     positive, negative = before.groups
     items = candidates(before)
     sides = {
@@ -66,10 +74,9 @@ def _typical(before: ProbeLog, after: ProbeLog | None) -> Headline | None:
         negative: [item for item, x in items if 1 - x >= TYPICAL],
     }
     told = {group: share_of(before, names, group) for group, names in sides.items()}
-    shares = {group: rate.share for group, rate in told.items() if rate.share}
-    if not shares:
+    group = next((g for g, rate in told.items() if rate.total >= ENOUGH and (rate.share or 0.0) >= 0.5), None)
+    if group is None:
         return None
-    group = positive if shares.get(positive, 0.0) >= 0.5 else max(shares, key=lambda name: shares[name])
     return Headline(
         "items",
         before.probe,
@@ -82,6 +89,15 @@ def _typical(before: ProbeLog, after: ProbeLog | None) -> Headline | None:
         share_of(after, sides[group], group) if after else None,
         (named(before), named(after) if after else None),
     )
+
+
+def _picking(before: ProbeLog, after: ProbeLog | None) -> Headline | None:
+    first = named(before)
+    if first.total < ENOUGH:
+        return None
+    last = named(after) if after else None
+    source = (before.probe, before.endpoint, before.language)
+    return Headline("picking", *source, before=first, after=last, overall=(first, last))
 
 
 def _telling(before: ProbeLog, items: list[str], group: str) -> tuple[str, ...]:

@@ -34,6 +34,8 @@ class Line:
     items: tuple[Leaning, ...]
     before: Fit | None
     after: Fit | None
+    slopes: tuple[float | None, float | None]
+    """As they stand in the log: estimated over all readings, not over the item means that are drawn."""
     repaired: bool
 
 
@@ -76,16 +78,14 @@ def line_of(before: ProbeLog, after: ProbeLog | None) -> Line | None:
         fit_line([(i.x, y) for i in items if (y := getattr(i, when)) is not None])
         for when in ("before", "after")
     ]
-    return Line(
-        before.probe,
-        before.endpoint,
-        before.language,
-        before.groups,
-        items,
-        fits[0],
-        fits[1],
-        after is not None,
-    )
+    source = (before.probe, before.endpoint, before.language, before.groups)
+    slopes = (_slope(before), _slope(after))
+    return Line(*source, items, fits[0], fits[1], slopes, after is not None)
+
+
+def _slope(log: ProbeLog | None) -> float | None:
+    result = log.result("slope") if log else None
+    return result.estimate if result else None
 
 
 def spread_of(before: ProbeLog, after: ProbeLog | None) -> Spread | None:

@@ -93,7 +93,7 @@ def page_of(
         axis=main.axis if main else "",
         groups=main.groups if main else ("", ""),
         quick=before.quick or bool(after and after.quick) or bool(verdict and verdict.quick),
-        status=status_of(verdict),
+        status=status_of(verdict, before.split),
         headline=headline_of(endpoints, lang),
         primary=tuple(s for pair in shown for s in primary_of(pair)),
         scores=scores,
