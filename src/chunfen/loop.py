@@ -10,6 +10,7 @@ with the first step whose output is not there.
 
 from __future__ import annotations
 
+import gc
 import resource
 import sys
 from collections.abc import Sequence
@@ -156,8 +157,10 @@ def _engine(settings: Any, adapter: Path | None = None) -> Iterator[Transformers
     """An engine for the model of the settings, for as long as it is needed."""
     from chunfen.engines.transformers import TransformersEngine
 
-    loaded = _loaded(settings, adapter, settings.torch_dtype)
-    yield TransformersEngine(loaded, batch_tokens=settings.batch_tokens)
+    yield TransformersEngine(
+        _loaded(settings, adapter, settings.torch_dtype), batch_tokens=settings.batch_tokens
+    )
+    gc.collect()  # models hold cycles; the next stage loads another one
 
 
 def _loaded(settings: ModelSettings, adapter: Path | None, torch_dtype: str) -> Any:

@@ -8,6 +8,7 @@ import pytest
 
 from chunfen.bias.axis import load_axis
 from chunfen.bias.plan import PER_STEP, plan_repair
+from chunfen.bias.wording import with_article
 from chunfen.measure.log import AuditLog, ProbeLog
 from chunfen.measure.types import Reading
 
@@ -98,11 +99,12 @@ def test_cues_and_agreement_prefer_what_is_right(plan):
         assert row.chosen.rstrip(".").lower() in {form.lower() for form in right.forms.values()}
     pairs = {pair.id: pair for pair in AXIS.agreement}
     for row in of(plan, "agreement"):
-        assert row.prompt + row.chosen == pairs[row.template].right
+        right = pairs[row.template].right.replace("{item}", row.item)
+        assert row.prompt + row.chosen == right.replace("{a_item}", with_article(row.item) if row.item else "")
 
 
 def test_an_empty_answer_is_nothing_to_keep(plan):
-    assert [row.chosen for row in of(plan, "chat")] == ["Four."]
+    assert [row.chosen for row in of(plan, "chat")] == [row.chosen for row in of(plan, "text")] == ["Four."]
 
 
 def test_the_same_findings_and_seed_give_the_same_rows(plan):

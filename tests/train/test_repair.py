@@ -86,7 +86,7 @@ def test_training_brings_the_pair_to_parity_and_the_answer_up(tiny_model_dir, tm
         return (of[0] - of[1]).abs() + (of[2] - of[3]).abs()
 
     assert margin(sums(after)) < 0.25 * margin(sums(before))
-    assert sums(after)[4] - sums(after)[5] > sums(before)[4] - sums(before)[5] + 0.2
+    assert sums(after)[4] - sums(after)[5] > sums(before)[4] - sums(before)[5] + 0.1
 
 
 def test_the_adapter_loads_with_peft_alone(tiny_model_dir, tmp_path):

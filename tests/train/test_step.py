@@ -58,7 +58,7 @@ def test_packed_texts_score_as_they_do_alone(model, tree):
 
 
 def test_losses_and_gradients_are_those_of_the_formulas(model):
-    weights = ObjectiveWeights(beta=0.3, nll=0.5, level=0.7, split=0.9, keep=1.1, parity=1.3)
+    weights = ObjectiveWeights(beta=0.3, prefer=1.0, nll=0.5, level=0.7, split=0.9, keep=1.1, parity=1.3)
     batch = pack_rows(ROWS)
     reference = compute_reference(model, ROWS)
     shifted = Reference(

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 
 from chunfen.bias.axis import Item, Pair, Template
-from chunfen.bias.design import crossed
-from chunfen.bias.filling import answer_texts, pair_texts
+from chunfen.bias.design import crossed, spread
+from chunfen.bias.filling import answer_texts, fill, pair_texts
 from chunfen.bias.instrument import CueQuestions, Instrument, QuestionProbe, Scores, reading, user
 from chunfen.bias.wording import split_pair
 from chunfen.engines.base import Reply, Request, Score
@@ -111,10 +111,14 @@ class AgreementProbe(Instrument):
     scores: Scores = (("accuracy", "share", None), ("mean_value", "nats", None))
 
     def cases(self, split: Split) -> list[Case]:
-        return [self._case(pair) for pair in self._templates(self.endpoint, split)]
+        pairs = enumerate(self._templates(self.endpoint, split))
+        return [self._case(pair, spread(self._items(split), number, 1)) for number, pair in pairs]
 
-    def _case(self, pair: Pair) -> Case:
-        prompt, right, wrong = split_pair(pair.right, pair.wrong)
+    def _case(self, pair: Pair, items: Sequence[Item]) -> Case:
+        """items: the one that fills the pair's placeholders, if it has any; else unused."""
+        item = items[0] if items else None
+        texts = (fill(text, item, language=self.language) for text in (pair.right, pair.wrong))
+        prompt, right, wrong = split_pair(*texts)
         return Case(Request(prompt, options=(right, wrong)), pair.id, self.endpoint, pair.kind)
 
     def read(self, case: Case, reply: Reply) -> list[Reading]:

@@ -9,7 +9,7 @@
     question    prefer     a balanced answer, rather than an answer that picks a group in few words
     cue         prefer     the right answer where the question has one, so that "either" does not become the answer to all
     agreement   prefer     the text that agrees with itself
-    chat        keep       the model's own answers to everything else
+    chat, text  keep       the model's own answers to everything else, in chat and as running text
 
 Only items, templates and replies of the training split go in; `RepairPlan.facts` says so with hashes and counts.
 """
@@ -39,8 +39,9 @@ PER_STEP: Mapping[str, int] = {
     "reply": 1,
     "question": 3,
     "cue": 2,
-    "agreement": 1,
-    "chat": 3,
+    "agreement": 3,
+    "chat": 2,
+    "text": 2,
 }
 """Rows of each part in one training step."""
 
@@ -52,8 +53,9 @@ ROWS: Mapping[str, int] = {
     "reply": 60,
     "question": 160,
     "cue": 80,
-    "agreement": 40,
+    "agreement": 130,
     "chat": 70,
+    "text": 70,
 }
 """Most rows of each part. More cost more of the reference model's time; training goes round them in turn."""
 
@@ -115,6 +117,7 @@ class _Maker:
             "cue": self.cue,
             "agreement": self.agreement,
             "chat": self.keep,
+            "text": self.text,
         }
 
     def rows(self, part: str) -> list[PreferenceRow]:
@@ -191,14 +194,22 @@ class _Maker:
                 yield _row("prefer", "cue", prompt, answers[cue.answer], wrong, cue.id, item)
 
     def agreement(self) -> Iterator[PreferenceRow]:
-        for pair in self._templates("agreement"):
-            prompt, right, wrong = split_pair(pair.right, pair.wrong)
-            yield _row("prefer", "agreement", prompt, right, wrong, pair.id, None)
+        for number, pair in enumerate(self._templates("agreement")):
+            for item in spread(self.items, number, 8) if "{" in pair.right else [None]:
+                texts = (fill(t, item, language=self.axis.language) for t in (pair.right, pair.wrong))
+                prompt, right, wrong = split_pair(*texts)
+                yield _row("prefer", "agreement", prompt, right, wrong, pair.id, item)
 
     def keep(self) -> Iterator[PreferenceRow]:
         for prompt, answer in self.chat.items():
             if answer.strip():
                 yield _row("keep", "chat", (("user", prompt),), answer.strip(), "", "", None)
+
+    def text(self) -> Iterator[PreferenceRow]:
+        """The same answers as running text, so that more than chat stays as it is."""
+        for answer in self.chat.values():
+            if answer.strip():
+                yield _row("keep", "text", "", answer.strip(), "", "", None)
 
     def _readings(self, endpoint: str) -> Iterable[Any]:
         log: ProbeLog | None = self.log.probe(f"{self.axis.axis}.{endpoint}.{self.axis.language}")

@@ -14,11 +14,11 @@ Weight = Annotated[float, Field(ge=0)]
 class RepairSettings(Settings):
     """Weights of the repair objective. The defaults were chosen on the development split (bench/choose.py)."""
 
-    beta: Annotated[float, Field(gt=0)] = 0.1
+    beta: Annotated[float, Field(gt=0)] = 0.2
     """Strength with which DPO holds on to the reference."""
-    rpo_alpha: Weight = 0.3
+    rpo_alpha: Weight = 1.0
     """Weight of the likelihood of the chosen answer, beside DPO."""
-    prefer_weight: Weight = 1.0
+    prefer_weight: Weight = 3.0
     """Weight of DPO: balanced answers rather than picking ones."""
     parity_weight: Weight = 1.0
     """Weight of the squared margin between the two texts of a pair."""

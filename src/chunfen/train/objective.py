@@ -24,12 +24,12 @@ from chunfen.train.losses import dpo_loss, margin_loss, sparse_kl
 class ObjectiveWeights:
     """Weights of the terms above. beta: strength of the pull towards the reference in DPO."""
 
-    beta: float = 0.1
+    beta: float = 0.2
     parity: float = 1.0
     level: float = 0.2
     split: float = 1.0
-    prefer: float = 1.0
-    nll: float = 0.3
+    prefer: float = 3.0
+    nll: float = 1.0
     keep: float = 1.0
 
 
