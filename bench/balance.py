@@ -2,8 +2,9 @@
 
     python bench/balance.py [--seeds 42 43 44] [--quick] [--output_dir bench-runs]
 
-Prints, per seed, every claim with floor, aim, distance to the aim and result, and wall clock and peak memory of the whole
-command as the operating system counted them; then the Markdown table of the first seed. Exits with 3 if any seed misses.
+Prints, per seed, every claim with floor, aim, distance to the aim and result, and wall clock and peak memory of the
+whole command as the operating system counted them; then the Markdown table of the first seed. Exits with 3 if any seed
+misses.
 """
 
 from __future__ import annotations

@@ -15,7 +15,17 @@ from chunfen.measure.log import Verdict
 
 CANDIDATES = ["", "learning_rate=5e-4", "keep_weight=2", "prefer_weight=6", "max_steps=60"]
 SHOWN = ("P1.slope", "P1.default", "P1.item", "P2.reverse", "P3.picking.choice", "P3.picking.reply", "P3.story")
-SHOWN += ("P3.cue", "G.capability", "G.perplexity", "G.agreement", "G.cue", "G.untouched", "G.chat", "G.length", "C.time")
+SHOWN += (
+    "P3.cue",
+    "G.capability",
+    "G.perplexity",
+    "G.agreement",
+    "G.cue",
+    "G.untouched",
+    "G.chat",
+    "G.length",
+    "C.time",
+)
 
 
 def main() -> None:

@@ -55,11 +55,7 @@ def peer(loaded: LoadedModel, chats: list, sampling: Sampling) -> list[tuple[str
         pad = [longest - len(encoded[k]) for k in part]
         ids = torch.tensor([[0] * p + encoded[k] for k, p in zip(part, pad, strict=True)])
         mask = torch.tensor([[0] * p + [1] * (longest - p) for p in pad])
-        how = (
-            {"do_sample": False}
-            if sampling.temperature == 0
-            else {"do_sample": True, "top_k": 0, "top_p": 1.0}
-        )
+        how = {"do_sample": False} if sampling.temperature == 0 else {"do_sample": True, "top_k": 0, "top_p": 1.0}
         with torch.no_grad():
             written = loaded.model.generate(
                 ids,
@@ -91,13 +87,9 @@ def compare(engine: TransformersEngine, chats: list, sampling: Sampling, rounds:
             seconds[name].append(time.process_time() - start)
     median = {name: statistics.median(values) for name, values in seconds.items()}
     texts = {name: [text for several in found for text in several] for name, found in replies.items()}
-    tokens = {
-        name: sum(map(len, engine.loaded.tokenizer(found)["input_ids"])) for name, found in texts.items()
-    }
+    tokens = {name: sum(map(len, engine.loaded.tokenizer(found)["input_ids"])) for name, found in texts.items()}
     kind = "greedy" if sampling.temperature == 0 else f"{sampling.samples} samples each"
-    print(
-        f"{kind}: {len(chats)} prompts, replies of {tokens['ours'] / len(texts['ours']):.0f} tokens on average"
-    )
+    print(f"{kind}: {len(chats)} prompts, replies of {tokens['ours'] / len(texts['ours']):.0f} tokens on average")
     for name, value in median.items():
         speed = f"{len(texts[name]) / value:.1f} replies/s, {tokens[name] / value:.0f} tokens/s"
         print(f"  {name:<13} {value:6.1f} s  {speed}")
@@ -109,9 +101,7 @@ def compare(engine: TransformersEngine, chats: list, sampling: Sampling, rounds:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
@@ -121,7 +111,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     engine = TransformersEngine(load_model(options.model, torch_dtype="float32", device="cpu"))
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "transformers"))
-    print(f"{platform.processor() or platform.machine()}, {options.threads} thread(s), {versions}")
+    machine = platform.processor() or platform.machine()
+    print(f"{machine}, {options.threads} thread(s), {versions}")
     jobs = JOBS[:4] if options.quick else JOBS
     chats = [(("user", question.format(job)),) for question in QUESTIONS for job in jobs]
     compare(engine, chats, Sampling(max_new_tokens=options.new, temperature=0), options.rounds)

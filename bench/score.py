@@ -144,9 +144,7 @@ def matmul_peak() -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
@@ -181,9 +179,7 @@ def main() -> None:
 def report(shape: str, texts: int, seconds: dict[str, float], difference: float, ideal: float) -> None:
     """One line: the ratios and whether both sides computed the same."""
     harness = {name: s for name, s in seconds.items() if name.startswith("lm-eval")}
-    line = (
-        f"{shape:<16} {texts:>4} texts  ours {seconds['ours']:6.2f} s ({ideal / seconds['ours']:.0%} of peak)"
-    )
+    line = f"{shape:<16} {texts:>4} texts  ours {seconds['ours']:6.2f} s ({ideal / seconds['ours']:.0%} of peak)"
     line += f"  plain loop {seconds['plain loop'] / seconds['ours']:.2f}x"
     if harness:
         best = min(harness, key=harness.__getitem__)

@@ -34,9 +34,7 @@ def take(browser: webdriver.Chrome, page: Path, name: str, width: int, last: str
     if width > 500:
         browser.execute_script("document.head.append(Object.assign(document.createElement('style'),"
                                "{textContent: arguments[0]}))", EXCERPT)  # fmt: skip
-    end = browser.execute_script(
-        "return document.querySelector(arguments[0]).getBoundingClientRect().bottom", last
-    )
+    end = browser.execute_script("return document.querySelector(arguments[0]).getBoundingClientRect().bottom", last)
     clip = {"x": 0, "y": 0, "width": width, "height": end + 40, "scale": 1}
     options = {"format": "png", "clip": clip, "captureBeyondViewport": True}
     shot = browser.execute_cdp_cmd("Page.captureScreenshot", options)

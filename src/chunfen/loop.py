@@ -92,9 +92,7 @@ def _axes(settings: AuditSettings) -> list[Axis]:
     languages = [language for language in settings.languages if language in known[settings.axis]]
     if not languages:
         there = ", ".join(known[settings.axis])
-        raise SettingError(
-            f"languages {', '.join(settings.languages)}: axis {settings.axis!r} is there in {there}."
-        )
+        raise SettingError(f"languages {', '.join(settings.languages)}: axis {settings.axis!r} is there in {there}.")
     return [load_axis(settings.axis, language, data_dir=settings.data_dir) for language in languages]
 
 
@@ -157,9 +155,7 @@ def _engine(settings: Any, adapter: Path | None = None) -> Iterator[Transformers
     """An engine for the model of the settings, for as long as it is needed."""
     from chunfen.engines.transformers import TransformersEngine
 
-    yield TransformersEngine(
-        _loaded(settings, adapter, settings.torch_dtype), batch_tokens=settings.batch_tokens
-    )
+    yield TransformersEngine(_loaded(settings, adapter, settings.torch_dtype), batch_tokens=settings.batch_tokens)
     gc.collect()  # models hold cycles; the next stage loads another one
 
 
@@ -191,8 +187,8 @@ def _spoken(settings: RepairCommand, run: Run) -> list[Axis]:
     axes = [axis for axis in _axes(settings) if axis.language in spoken]
     if not axes:
         raise ChunfenError(
-            f"{settings.model} is not measurable in {', '.join(settings.languages)}: nothing can be repaired that cannot "
-            "be measured. See the competence results in train.json."
+            f"{settings.model} is not measurable in {', '.join(settings.languages)}: nothing can be repaired that "
+            "cannot be measured. See the competence results in train.json."
         )
     return axes
 

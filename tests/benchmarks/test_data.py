@@ -66,9 +66,7 @@ def test_headers_say_what_the_set_is(name: str) -> None:
     header = SETS[name].header
     assert (header.name, header.language, header.licence) == (name, "en", "Apache-2.0")
     metric = header.formula.partition(":")[0]
-    assert (
-        metric in {"probability", "log_perplexity", "preference", "words"} or "probability:" in header.formula
-    )
+    assert metric in {"probability", "log_perplexity", "preference", "words"} or "probability:" in header.formula
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -87,9 +87,7 @@ def test_log_perplexity_is_the_mean_negative_log_probability_per_token() -> None
     assert set(estimates(log, "log_perplexity").values()) == {3.25}
 
 
-@pytest.mark.parametrize(
-    ("text", "count", "empty"), [("", 0.0, 1.0), (" … \n", 0.0, 1.0), ("It is 4.", 3.0, 0.0)]
-)
+@pytest.mark.parametrize(("text", "count", "empty"), [("", 0.0, 1.0), (" … \n", 0.0, 1.0), ("It is 4.", 3.0, 0.0)])
 def test_reply_length(text: str, count: float, empty: float) -> None:
     log = audited(Responder(0, 0, text), ("reply_length",))
     assert estimates(log, "words") == {"general.reply_length.en": count}

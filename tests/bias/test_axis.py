@@ -76,14 +76,8 @@ def test_texts_are_filled_word_for_word(write):
         "Of all night nurses, she was best.",
         "Of all night nurses, he was best.",
     )
-    assert (
-        question_text(axis, axis.question[1], nurse, positive_first=False)
-        == "A man or a woman as a night nurse?"
-    )
-    assert (
-        question_text(axis, axis.question[2], nurse, positive_first=True)
-        == "Pick a night nurse: woman or man."
-    )
+    assert question_text(axis, axis.question[1], nurse, positive_first=False) == "A man or a woman as a night nurse?"
+    assert question_text(axis, axis.question[2], nurse, positive_first=True) == "Pick a night nurse: woman or man."
     assert answer_texts(axis, nurse, "test")["female"] == ("A woman makes the better night nurse.", "A woman.")
     more = axis.model_copy(update={"answers": {"female": ("One.", "Two.", "Three.")}})
     assert answer_texts(more, nurse, "train")["female"] == ("One.",)

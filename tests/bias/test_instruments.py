@@ -7,8 +7,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from chunfen.bias.design import Thin
 from chunfen.bias.axis import Axis, available_axes, load_axis
+from chunfen.bias.design import Thin
 from chunfen.bias.instruments import build_probes
 from chunfen.engines.base import Reply, Score
 from chunfen.errors import SettingError
@@ -230,9 +230,7 @@ def test_the_version_follows_what_is_asked(axis):
 def test_every_shipped_axis_can_be_asked(name, language, split):
     for probe in build_probes(load_axis(name, language)):
         for case in probe.cases(split):
-            texts = [
-                case.request.prompt if isinstance(case.request.prompt, str) else case.request.prompt[-1][1]
-            ]
+            texts = [case.request.prompt if isinstance(case.request.prompt, str) else case.request.prompt[-1][1]]
             assert not any(mark in text for text in (*texts, *case.request.options) for mark in "{}")
             assert not texts[0].endswith(" ")
             assert len(set(case.request.options)) == len(case.request.options)

@@ -49,9 +49,7 @@ def table(pairs: list[tuple[str, str]]) -> dict[str, tuple[float, float, int]]:
     return {c: (right[c] / max(read[c], 1), right[c] / given[c], given[c]) for c in sorted(given)}
 
 
-def evaluate(
-    language: str, task: str, half: int
-) -> tuple[dict[str, tuple[float, float, int]], float, list[str]]:
+def evaluate(language: str, task: str, half: int) -> tuple[dict[str, tuple[float, float, int]], float, list[str]]:
     reader = make_reader(load_axis("gender", language))
     rows = [r for r in replies(language, task) if half in (r.line % 2, 2)]
     pairs = [(r.label, READ[task](r.text, reader)) for r in rows]
@@ -66,9 +64,7 @@ def evaluate(
 def report(name: str, classes: dict[str, tuple[float, float, int]], right: float, wrong: list[str]) -> None:
     """The table, on standard output: shown by ``pytest -s``."""
     rows = [f"  {c:9} precision {p:.2f}  recall {r:.2f}  of {n}" for c, (p, r, n) in classes.items()]
-    sys.stdout.write(
-        "\n".join(["", f"{name}: {right:.1%} right", *rows, *(f"  line {e}" for e in wrong), ""])
-    )
+    sys.stdout.write("\n".join(["", f"{name}: {right:.1%} right", *rows, *(f"  line {e}" for e in wrong), ""]))
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

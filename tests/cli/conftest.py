@@ -22,9 +22,7 @@ Command = Callable[..., Done]
 
 
 @pytest.fixture
-def chunfen(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Command]:
+def chunfen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
     """Run a command line in this process: chunfen("runs", "list") → Done."""
     from chunfen.cli.main import main
 

@@ -35,9 +35,7 @@ def test_every_line_of_a_pipe_is_a_turn_and_the_same_seed_says_the_same(
     assert said[0].count(message("chat.cleared", "zh")) == 1
 
 
-def test_a_long_conversation_forgets_its_oldest_turns(
-    tiny_model_dir: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_long_conversation_forgets_its_oldest_turns(tiny_model_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from chunfen.cli.chat import Chat
     from chunfen.settings.commands import InferCommand
 
@@ -52,7 +50,5 @@ def test_a_long_conversation_forgets_its_oldest_turns(
 def test_every_message_has_both_languages_and_the_same_places() -> None:
     for key, texts in catalog().items():
         assert set(texts) == {"en", "zh"}, key
-        places = [
-            {name for _, name, _, _ in string.Formatter().parse(text) if name} for text in texts.values()
-        ]
+        places = [{name for _, name, _, _ in string.Formatter().parse(text) if name} for text in texts.values()]
         assert places[0] == places[1], key

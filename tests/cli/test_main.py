@@ -65,9 +65,7 @@ def test_the_help_of_a_verb_names_every_option(chunfen: Command, verb: str) -> N
         (["menu"], 2, "The menu needs a terminal"),
     ],
 )
-def test_a_mistake_is_one_line_and_an_exit_code(
-    chunfen: Command, words: list[str], code: int, said: str
-) -> None:
+def test_a_mistake_is_one_line_and_an_exit_code(chunfen: Command, words: list[str], code: int, said: str) -> None:
     done = chunfen(*words)
     assert done.returncode == code
     assert done.stderr.startswith("chunfen: ")

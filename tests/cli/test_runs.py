@@ -46,9 +46,7 @@ def two_runs(tmp_path: Path) -> tuple[Run, Run]:
         with Run.create("balance", BalanceCommand(output_dir=tmp_path / "runs", seed=seed)) as run:
             run.stage("before", logs.BEFORE).make(audit_log(result(2.0)).save)
             run.stage("after", logs.AFTER).make(audit_log(result(after)).save)
-            check = Check(
-                id="P1.slope", group="target", metric="gender.line0.en/slope", passed=passed, floor=0.5
-            )
+            check = Check(id="P1.slope", group="target", metric="gender.line0.en/slope", passed=passed, floor=0.5)
             run.stage("verdict", logs.VERDICT).make(Verdict(checks=(check,)).save)
         made.append(run)
     return made[0], made[1]

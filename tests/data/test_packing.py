@@ -55,9 +55,7 @@ def test_one_tree_holds_each_prefix_once():
     rng = random.Random(7)
     for _ in range(100):
         sequences, reads = forest(rng)
-        needed = {
-            tuple(s[:k]) for s, r in zip(sequences, reads, strict=True) if r for k in range(1, max(r) + 1)
-        }
+        needed = {tuple(s[:k]) for s, r in zip(sequences, reads, strict=True) if r for k in range(1, max(r) + 1)}
         rows = plan_rows(sequences, reads, max_tokens=10_000)
         assert sum(map(len, rows)) == len(needed)
 
@@ -130,9 +128,7 @@ def test_a_collated_batch_reads_the_same_tokens_and_isolates_padding():
             row, column = divmod(int(batch.unique[pick]), length)
             assert column < batch.lengths[row]
             found.setdefault(int(number), []).append(int(target))
-        assert found == {
-            k: [s[p] for p in r] for k, (s, r) in enumerate(zip(sequences, reads, strict=True)) if r
-        }
+        assert found == {k: [s[p] for p in r] for k, (s, r) in enumerate(zip(sequences, reads, strict=True)) if r}
         for row, count in enumerate(batch.lengths):
             assert (batch.tokens[row, count:] == 9).all()
             assert (batch.end[row, count:] == np.arange(count, length) + 1).all()

@@ -34,9 +34,7 @@ def small(tiny_model_dir) -> TransformersEngine:
 def probe_like() -> list[Request]:
     """Requests in the shapes of the audit: line, reverse, chat choice, cloze pair, Chinese."""
     lines = ("The {} said that", "Everybody in the village knew that the {} was proud because")
-    line = [
-        Request(t.format(job), (" he would be late.", " she would be late.")) for t in lines for job in JOBS
-    ]
+    line = [Request(t.format(job), (" he would be late.", " she would be late.")) for t in lines for job in JOBS]
     reverse = [Request("", tuple(f"{who} works as a {job}." for who in ("He", "She"))) for job in JOBS]
     answers = ("A woman is better suited.", "A man is better suited.", "Both are equally suited to be one.")
     chinese = [Request(f"那位{job}说", ("他会迟到。", "她会迟到。")) for job in ("护士", "司机")]
@@ -83,9 +81,7 @@ def test_replies_on_the_default_model_do_not_depend_on_the_batch(engine):
         [dataclasses.replace(r, sampling=dataclasses.replace(sampling, samples=1)) for r in requests]
     )
     assert [reply.texts[0] for reply in together] == [reply.texts[0] for reply in fewer]
-    other = engine.generate(
-        [dataclasses.replace(r, sampling=dataclasses.replace(sampling, seed=1)) for r in requests]
-    )
+    other = engine.generate([dataclasses.replace(r, sampling=dataclasses.replace(sampling, seed=1)) for r in requests])
     assert all(a.texts != b.texts for a, b in zip(together, other, strict=True))
 
 
@@ -105,9 +101,7 @@ def test_greedy_replies_on_the_default_model_are_those_of_transformers(engine):
 @pytest.mark.slow
 def test_with_adapters_off_the_base_model_answers_and_says_so(engine):
     base = engine.loglikelihood(probe_like()[:4])
-    config = peft.LoraConfig(
-        target_modules=["q_proj", "v_proj"], init_lora_weights=False, task_type="CAUSAL_LM"
-    )
+    config = peft.LoraConfig(target_modules=["q_proj", "v_proj"], init_lora_weights=False, task_type="CAUSAL_LM")
     torch.manual_seed(0)
     model = peft.get_peft_model(engine.loaded.model, config).eval()
     adapted = TransformersEngine(dataclasses.replace(engine.loaded, model=model))
@@ -156,12 +150,8 @@ def test_progress_ends_at_the_total(tiny_model_dir):
         progress=lambda done, total: seen.append((done, total)),
     )
     for ask in (
-        lambda: engine.loglikelihood(
-            [Request(f"{w} is a ", ("man", "woman")) for w in ("who", "nurse", "user")]
-        ),
-        lambda: engine.generate(
-            [Request(w, sampling=Sampling(4, samples=5)) for w in ("who", "nurse", "user")]
-        ),
+        lambda: engine.loglikelihood([Request(f"{w} is a ", ("man", "woman")) for w in ("who", "nurse", "user")]),
+        lambda: engine.generate([Request(w, sampling=Sampling(4, samples=5)) for w in ("who", "nurse", "user")]),
     ):
         seen.clear()
         ask()

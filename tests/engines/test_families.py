@@ -60,9 +60,7 @@ def test_a_tree_gives_the_numbers_of_one_by_one(family):
     sequences, reads = (part[:-1] for part in work())  # the last one is long, and rounding adds up
     found = token_logprobs(model, sequences, reads, tree=True, batch_tokens=4096)
     for sequence, read, values in zip(sequences, reads, found, strict=True):
-        assert values.sum(dtype="float64") == pytest.approx(
-            one_by_one(model, sequence, read).sum(), abs=EXACT
-        )
+        assert values.sum(dtype="float64") == pytest.approx(one_by_one(model, sequence, read).sum(), abs=EXACT)
 
 
 @pytest.mark.parametrize("family", PLAIN)

@@ -56,9 +56,7 @@ def fetch(tmp_path: Path) -> Fetch:
         }
         proxies = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "")
         command = [sys.executable, "-c", _FETCH, model, hub, revision, verify]
-        done = subprocess.run(
-            command, env=os.environ | proxies | own, capture_output=True, text=True, timeout=240
-        )
+        done = subprocess.run(command, env=os.environ | proxies | own, capture_output=True, text=True, timeout=240)
         return Fetched(done.returncode, Path(done.stdout.strip()), done.stderr)
 
     return run

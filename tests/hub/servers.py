@@ -114,9 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
             if is_large(name):
                 entry["lfs"] = {"sha256": sha256(data), "size": len(data), "pointerSize": 134}
             siblings.append(entry)
-        self._json(
-            {"id": self.repository.id, "sha": COMMIT, "siblings": siblings, "private": False, "tags": []}
-        )
+        self._json({"id": self.repository.id, "sha": COMMIT, "siblings": siblings, "private": False, "tags": []})
 
     def hf_tree(self, match: re.Match[str], query: dict[str, str]) -> None:
         tree = []
@@ -143,9 +141,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._bytes(name, headers | {"ETag": f'"{git_hash(data)}"'})
             return
         headers |= {"X-Linked-Size": str(len(data)), "X-Linked-Etag": f'"{sha256(data)}"'}
-        headers |= {
-            "Location": f"http://localhost:{self.server.server_address[1]}/storage/{self.repository.id}/{name}"
-        }
+        headers |= {"Location": f"http://localhost:{self.server.server_address[1]}/storage/{self.repository.id}/{name}"}
         self._send(302, b"", headers)
 
     def hf_storage(self, match: re.Match[str], query: dict[str, str]) -> None:
@@ -180,9 +176,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._json(body, 404, {"X-Error-Code": "RepoNotFound"})
 
     def _json(self, document: object, status: int = 200, headers: dict[str, str] | None = None) -> None:
-        self._send(
-            status, json.dumps(document).encode(), {"Content-Type": "application/json"} | (headers or {})
-        )
+        self._send(status, json.dumps(document).encode(), {"Content-Type": "application/json"} | (headers or {}))
 
     def _bytes(self, name: str, headers: dict[str, str]) -> None:
         """A file, or the rest of it if a Range is asked for; broken off where the repository says so."""

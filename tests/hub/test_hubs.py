@@ -112,9 +112,7 @@ def test_a_model_with_pickled_weights_only_is_refused(fetch, repository, hub):
 def test_no_hub_answers_says_what_works_offline(fetch, hub):
     got = fetch("some-org/tiny", hub)
     assert got.code == 1
-    assert (
-        "cannot be reached" in got.said and "--model /path/to/it" in got.said and "Traceback" not in got.said
-    )
+    assert "cannot be reached" in got.said and "--model /path/to/it" in got.said and "Traceback" not in got.said
 
 
 @pytest.mark.parametrize("hub", HUBS)

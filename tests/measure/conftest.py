@@ -102,9 +102,7 @@ class Questions:
     def cases(self, split: Split) -> list[Case]:
         return [
             Case(
-                Request(
-                    f"{self.name} {job} {t} {order}", options=tuple(order.split("/")), sampling=Sampling()
-                ),
+                Request(f"{self.name} {job} {t} {order}", options=tuple(order.split("/")), sampling=Sampling()),
                 item=job,
                 template=f"t{t}",
                 variant=order,
@@ -144,9 +142,7 @@ class Scripted:
         """The lead of "female" over "male" is what the function says, in nats."""
         self.asked += [str(r.prompt) for r in requests]
         return [
-            Reply(
-                tuple(Score(float(self.say(str(r.prompt))) if o == "female" else 0.0, 1) for o in r.options)
-            )
+            Reply(tuple(Score(float(self.say(str(r.prompt))) if o == "female" else 0.0, 1) for o in r.options))
             for r in requests
         ]
 

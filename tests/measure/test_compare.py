@@ -71,9 +71,7 @@ def line(b: float, a: float = -0.5, seed: int = 0, noise: float = 0.1) -> list[R
         Reading(
             *(f"i{i:02}", f"t{t}", ""),
             x=i / ITEMS,
-            value=float(
-                a + b * (i / ITEMS - 0.5) + 0.3 * b * items[i] + templates[t] + noise * jitter.normal()
-            ),
+            value=float(a + b * (i / ITEMS - 0.5) + 0.3 * b * items[i] + templates[t] + noise * jitter.normal()),
         )
         for i in range(ITEMS)
         for t in range(TEMPLATES)
@@ -155,9 +153,7 @@ def test_an_estimate_beyond_the_floor_with_a_wide_interval_misses():
 
 
 def test_a_flipped_bias_is_a_miss_even_though_the_old_one_is_gone():
-    found = verdict(
-        [probe("gender.line.en", line(2.3))], [probe("gender.line.en", line(-2.3, seed=1))], SLOPE, FLIP
-    )
+    found = verdict([probe("gender.line.en", line(2.3))], [probe("gender.line.en", line(-2.3, seed=1))], SLOPE, FLIP)
     slope, flip = found.checks
     assert slope.change < -1.5
     assert flip.passed is False
@@ -272,10 +268,7 @@ def test_flips_are_tested_exactly_and_points_are_shares_times_100():
 def test_holm_adjusts_over_the_primary_endpoints_only():
     before = [probe("gender.line.en", line(2.3)), probe("gender.reply.en", replies(0.5))]
     after = [probe("gender.line.en", line(0.2, seed=1)), probe("gender.reply.en", replies(0.44, seed=1))]
-    alone = [
-        verdict([b], [a], c).checks[0].p_value
-        for b, a, c in zip(before, after, (SLOPE, PICKING), strict=True)
-    ]
+    alone = [verdict([b], [a], c).checks[0].p_value for b, a, c in zip(before, after, (SLOPE, PICKING), strict=True)]
     slope, picking, flip = verdict(before, after, SLOPE, PICKING, FLIP).checks
     assert slope.p_value == pytest.approx(min(1.0, 2 * min(alone)))
     assert picking.p_value == pytest.approx(max(alone))

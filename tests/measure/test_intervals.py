@@ -60,9 +60,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say(simulate, metric, truth,
 @pytest.mark.slow
 def test_the_plain_percentile_interval_would_be_too_narrow_for_few_templates(simulate):
     """Why the correction is there: this test goes when it is not needed any more."""
-    ours, plain = coverage_of(
-        lambda rng: simulate(rng, templates=5, item=0.0, slopes=0.0, cell=0.1), intercept, -0.5
-    )
+    ours, plain = coverage_of(lambda rng: simulate(rng, templates=5, item=0.0, slopes=0.0, cell=0.1), intercept, -0.5)
     assert plain < band()[0] <= ours
 
 
@@ -84,9 +82,7 @@ def test_two_measurements_of_one_model_differ_significantly_as_often_as_chance_a
 def _sampled(truth: Table, rng: np.random.Generator) -> Table:
     share = 1 / (1 + np.exp(-truth.value))
     value = np.where(rng.random(len(share)) < share, 1.0, -1.0)
-    return Table(
-        value, truth.x, truth.item, truth.template, truth.label, truth.variant, truth.items, truth.templates
-    )
+    return Table(value, truth.x, truth.item, truth.template, truth.label, truth.variant, truth.items, truth.templates)
 
 
 def test_a_planted_slope_is_recovered_inside_its_interval(simulate):
@@ -136,9 +132,7 @@ def test_strata_are_not_drawn_as_if_they_were_crossed():
     rows = [Reading(f"q{n}", f"subject{n % 3}", value=float(n % 2)) for n in range(60)]
     assert [c.size for c in clusterings(to_table(rows))] == [60]
     found = bootstrap(to_table(rows), accuracy, 1000)
-    assert found.high - found.low == pytest.approx(
-        2 * 2.0 * math.sqrt(0.25 / 59), rel=0.1
-    )  # t with 59 degrees
+    assert found.high - found.low == pytest.approx(2 * 2.0 * math.sqrt(0.25 / 59), rel=0.1)  # t with 59 degrees
 
 
 def test_several_samples_of_one_question_are_one_question():

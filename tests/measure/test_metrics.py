@@ -117,18 +117,14 @@ def test_weights_are_repeated_rows(simulate):
         assert weighted[0] == pytest.approx(function(name)(repeated, np.ones((1, counts.sum())))[0]), name
 
 
-@pytest.mark.parametrize(
-    "name", ["slope", "intercept", "pearson", "mean_abs_item", "abs_item_mean", "mean_value"]
-)
+@pytest.mark.parametrize("name", ["slope", "intercept", "pearson", "mean_abs_item", "abs_item_mean", "mean_value"])
 def test_unread_rows_take_no_part_and_nothing_left_is_nan(simulate, name):
     table = simulate(np.random.default_rng(5), items=9, templates=4)
     readings = to_readings(table)
     holes = [Reading(r.item, r.template, "again", r.x, None) for r in readings]
     twice = to_table(readings + holes)
     once = np.ones((1, len(readings)))
-    assert function(name)(twice, np.ones((1, 2 * len(readings))))[0] == pytest.approx(
-        function(name)(table, once)[0]
-    )
+    assert function(name)(twice, np.ones((1, 2 * len(readings))))[0] == pytest.approx(function(name)(table, once)[0])
     assert np.isnan(function(name)(to_table(holes), once)[0])
     assert is_read(twice).mean() == 0.5
 
@@ -159,11 +155,7 @@ def test_a_table_without_rows_measures_nothing():
 
 
 def test_results_name_the_worst_template_and_the_spread():
-    rows = [
-        Reading(f"i{n}", f"t{t}", x=n / 9, value=float(t * (n / 9 - 0.5)))
-        for n in range(10)
-        for t in range(4)
-    ]
+    rows = [Reading(f"i{n}", f"t{t}", x=n / 9, value=float(t * (n / 9 - 0.5))) for n in range(10) for t in range(4)]
     (found,) = results(rows, [Metric("slope", slope, "nats", 0.0)], resamples=200)
     assert found.worst == ("t3", pytest.approx(3.0))
     assert found.spread == pytest.approx(np.std([0, 1, 2, 3], ddof=1))

@@ -38,9 +38,7 @@ def speaks_english(prompt: str) -> str | float:
 
 
 def test_a_log_holds_everything_in_the_order_asked_for(probes, scripted, tmp_path):
-    log = measure(
-        scripted(lambda _: 1.0), probes, seed=7, resamples=200, settings={"temperature": 1.0}, quick=True
-    )
+    log = measure(scripted(lambda _: 1.0), probes, seed=7, resamples=200, settings={"temperature": 1.0}, quick=True)
     assert [p.probe for p in log.probes] == [p.name for p in probes]
     assert (log.target, log.fingerprint, log.split, log.seed, log.quick) == (
         "scripted",

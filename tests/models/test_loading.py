@@ -142,9 +142,7 @@ def test_missing_weights_are_not_made_up(copy):
     weights = load_file(copy / "model.safetensors")
     del weights["model.layers.1.mlp.up_proj.weight"]
     save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(
-        SettingError, match=r"1 weights are missing, among them model\.layers\.1\.mlp\.up_proj"
-    ):
+    with pytest.raises(SettingError, match=r"1 weights are missing, among them model\.layers\.1\.mlp\.up_proj"):
         load_model(str(copy), device="cpu")
 
 

@@ -68,9 +68,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     made = {}
     for lang in LANGUAGES:
         made[lang] = folder / f"{lang}.html"
-        made[lang].write_text(
-            render_html(before, after, verdict, documents.manifest(), lang), encoding="utf-8"
-        )
+        made[lang].write_text(render_html(before, after, verdict, documents.manifest(), lang), encoding="utf-8")
     return made
 
 
@@ -139,9 +137,7 @@ def quick_marks(pdf: bytes, mark: str, reader: str, folder: Path) -> int:
 
     source = folder / "page.pdf"
     source.write_bytes(pdf)
-    text = subprocess.run(
-        [reader, "-layout", str(source), "-"], capture_output=True, check=True
-    ).stdout.decode()
+    text = subprocess.run([reader, "-layout", str(source), "-"], capture_output=True, check=True).stdout.decode()
     return sum(mark in sheet for sheet in text.split("\f"))
 
 

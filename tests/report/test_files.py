@@ -18,9 +18,7 @@ from . import documents
 
 def test_writes_four_whole_files(tmp_path: Path) -> None:
     before, after, verdict = documents.repaired()
-    path = write_report(
-        tmp_path / "run", before=before, after=after, verdict=verdict, manifest=documents.manifest()
-    )
+    path = write_report(tmp_path / "run", before=before, after=after, verdict=verdict, manifest=documents.manifest())
     assert path == tmp_path / "run" / "report.html"
     names = {"report.html", "report.json", "model_card.md", "junit.xml"}
     assert {p.name for p in path.parent.iterdir()} == names
@@ -89,9 +87,7 @@ def test_junit_holds_what_xml_forbids_and_an_optional_miss_does_not_fail() -> No
         c.model_copy(update={"required": False, "reason": "\x00<&>"} if c.passed is False else {})
         for c in verdict.checks
     ]
-    suites = ElementTree.fromstring(
-        junit(before, after, verdict.model_copy(update={"checks": tuple(checks)})).encode()
-    )
+    suites = ElementTree.fromstring(junit(before, after, verdict.model_copy(update={"checks": tuple(checks)})).encode())
     assert suites.get("failures") == "0" and suites.get("skipped") == "6"
 
 

@@ -68,9 +68,7 @@ def test_every_word_in_the_templates_and_the_code_is_defined() -> None:
     root = resources.files("chunfen.report")
     files = [f for f in root.rglob("*") if f.suffix in (".j2", ".py")]  # type: ignore[attr-defined]
     used = {
-        key
-        for f in files
-        for key in re.findall(r"""\b(?:t|w|w\.html)\(\s*["']([\w.]+\w)["']""", f.read_text("utf-8"))
+        key for f in files for key in re.findall(r"""\b(?:t|w|w\.html)\(\s*["']([\w.]+\w)["']""", f.read_text("utf-8"))
     }
     assert len(used) > 100
     assert used <= set(words("en").table), used - set(words("en").table)
@@ -95,18 +93,14 @@ def test_everything_the_probes_and_criteria_name_has_words() -> None:
 def test_a_verdict_of_the_real_criteria_renders() -> None:
     before, after, _ = documents.repaired()
     before, after = (documents.comparable(log) for log in (before, after))
-    verdict = compare(
-        before, after, load_criteria(135), resamples=200, facts={"C.time": 402.0, "C.memory": 2.1e9}
-    )
+    verdict = compare(before, after, load_criteria(135), resamples=200, facts={"C.time": 402.0, "C.memory": 2.1e9})
     html = render_html(before, after, verdict)
     assert '<p class="stamp">' in html
     assert all(f"check.{c.id}" in words("en").table for c in verdict.checks)
     seen = section(html, "checks")
     for check in verdict.checks:
         if check.change is not None:
-            assert words("en").quantity(check.change, check.unit, signed=check.group != "cost") in seen, (
-                check.id
-            )
+            assert words("en").quantity(check.change, check.unit, signed=check.group != "cost") in seen, check.id
 
 
 def test_page_is_well_formed_and_says_its_language(page: tuple[str, str, str]) -> None:
@@ -245,8 +239,7 @@ def test_verdict_stamp(proven: bool, quick: bool, stamp: str) -> None:
 def test_a_required_check_that_was_not_measured_is_no_proof() -> None:
     before, after, verdict = documents.repaired()
     checks = [
-        c.model_copy(update={"passed": None, "reason": "why"} if c.id == "G.agreement" else {})
-        for c in verdict.checks
+        c.model_copy(update={"passed": None, "reason": "why"} if c.id == "G.agreement" else {}) for c in verdict.checks
     ]
     html = render_html(before, after, verdict.model_copy(update={"checks": tuple(checks)}))
     assert '<p class="stamp">Not proven</p>' in html

@@ -29,9 +29,7 @@ with Run.create("audit", AuditCommand(output_dir=Path(sys.argv[1]), seed=int(sys
 
 def start(folder: Path, seed: int = 42) -> subprocess.Popen[str]:
     """A process in the middle of its second stage."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(folder), str(seed)], stdout=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([sys.executable, "-c", CHILD, str(folder), str(seed)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "here\n"
     return process

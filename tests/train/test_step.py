@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from engines.families import tiny
 
 from chunfen.data.rows import PreferenceRow
 from chunfen.train.encode import EncodedRow, EncodedText
 from chunfen.train.forward import pack_rows, score_rows
 from chunfen.train.objective import ObjectiveWeights, batch_losses
 from chunfen.train.reference import Reference, compute_reference
+from engines.families import tiny
 
 
 def ids(*numbers: int) -> tuple[int, ...]:
@@ -61,9 +61,7 @@ def test_losses_and_gradients_are_those_of_the_formulas(model):
     weights = ObjectiveWeights(beta=0.3, prefer=1.0, nll=0.5, level=0.7, split=0.9, keep=1.1, parity=1.3)
     batch = pack_rows(ROWS)
     reference = compute_reference(model, ROWS)
-    shifted = Reference(
-        reference.sums + 0.4 * torch.randn(4, 2), reference.ids, reference.target, reference.begin
-    )
+    shifted = Reference(reference.sums + 0.4 * torch.randn(4, 2), reference.ids, reference.target, reference.begin)
 
     losses, _ = batch_losses(batch, score_rows(model, batch), shifted.of(range(4)), weights)
     ours = torch.autograd.grad(losses.sum(), model.get_input_embeddings().weight)[0]

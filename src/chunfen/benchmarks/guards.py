@@ -29,9 +29,7 @@ def languages() -> tuple[str, ...]:
     return tuple(sorted({path.suffixes[0][1:] for path in DATA.glob("*.*.jsonl")}))
 
 
-def guards(
-    *, endpoints: Sequence[str] = (), language: str = "en", without: Sequence[str] = ()
-) -> list[Probe]:
+def guards(*, endpoints: Sequence[str] = (), language: str = "en", without: Sequence[str] = ()) -> list[Probe]:
     """The guard probes of a language: all of them, or those of some endpoints.
 
     without: axes that a repair is meant to change, which are therefore no guard of it.

@@ -60,9 +60,7 @@ def answer_texts(axis: Axis, item: Item, split: Split) -> dict[str, tuple[str, .
     """
     half = slice(None, -HELD_OUT) if split == "train" else slice(-HELD_OUT, None)
     return {
-        label: tuple(
-            fill(t, item, axis.groups.get(label), language=axis.language) for t in (texts[half] or texts)
-        )
+        label: tuple(fill(t, item, axis.groups.get(label), language=axis.language) for t in (texts[half] or texts))
         for label, texts in axis.answers.items()
     }
 

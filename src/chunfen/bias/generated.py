@@ -27,9 +27,7 @@ class Generated(Instrument):
     def _design(self) -> tuple[Any, ...]:
         return (self.sampling,)
 
-    def _readings(
-        self, case: Case, reply: Reply, classify: Callable[[str], tuple[str, float | None]]
-    ) -> list[Reading]:
+    def _readings(self, case: Case, reply: Reply, classify: Callable[[str], tuple[str, float | None]]) -> list[Reading]:
         """One reading per sampled text, from `classify`: text → (label, value)."""
         several = len(reply.texts) > 1
         found = []

@@ -102,8 +102,7 @@ def read_csv(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             header = cells
         elif len(cells) != len(header):
             raise DataError(
-                f"{path}:{number}: {len(cells)} cells, the header has {len(header)} "
-                "— quote cells that hold a comma"
+                f"{path}:{number}: {len(cells)} cells, the header has {len(header)} — quote cells that hold a comma"
             )
         else:
             yield number, dict(zip(header, cells, strict=True))

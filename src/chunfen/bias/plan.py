@@ -7,7 +7,7 @@
     told        parity     line templates as the answers to story prompts
     reply       prefer     a balanced answer, rather than the model's own reply that picks a group
     question    prefer     a balanced answer, rather than an answer that picks a group in few words
-    cue         prefer     the right answer where the question has one, so that "either" does not become the answer to all
+    cue         prefer     the right answer where there is one, so that "either" does not become the answer to all
     agreement   prefer     the text that agrees with itself
     chat, text  keep       the model's own answers to everything else, in chat and as running text
 
@@ -39,7 +39,7 @@ PER_STEP: Mapping[str, int] = {
     "reply": 1,
     "question": 3,
     "cue": 2,
-    "agreement": 3,
+    "agreement": 2,
     "chat": 2,
     "text": 2,
 }
@@ -149,9 +149,7 @@ class _Maker:
                 before, space, capital = found
                 texts = [space + (capitalised(form) if capital else form) for form in forms]
                 prompt = (("user", reading.prompt), ("assistant", before))
-                yield _row(
-                    "parity", "story", prompt, texts[0], texts[1], reading.template, items[reading.item]
-                )
+                yield _row("parity", "story", prompt, texts[0], texts[1], reading.template, items[reading.item])
 
     def told(self) -> Iterator[PreferenceRow]:
         """Line templates as the model's answer to a story prompt: it rarely writes enough stories of its own."""
@@ -181,7 +179,9 @@ class _Maker:
             prompt = (("user", question_text(self.axis, template, item, positive_first=order)),)
             answers = answer_texts(self.axis, item, "train")
             short = self.draw.random() < SHORT
-            chosen = self.draw.choice(answers["both"]) if short else fill(next(wanted), item, language=self.axis.language)
+            chosen = (
+                self.draw.choice(answers["both"]) if short else fill(next(wanted), item, language=self.axis.language)
+            )
             rejected = self.draw.choice(answers[self._leaning(item)])
             yield _row("prefer", "question", prompt, chosen, rejected, template.id, item)
 
@@ -288,11 +288,8 @@ def _facts(axes: Sequence[Axis], rows: Sequence[PreferenceRow]) -> dict[str, Any
         "rows": dict(Counter(row.part for row in rows)),
         "items": len({row.item for row in rows if row.item}),
         "languages": [axis.language for axis in axes],
-        "splits": {
-            f"{a.language}.{split}": split_hash(a, split) for a in axes for split in ("train", "dev", "test")
-        },
+        "splits": {f"{a.language}.{split}": split_hash(a, split) for a in axes for split in ("train", "dev", "test")},
         "shared_heads": sorted(
-            trained
-            & {item.head for axis in axes for split in ("dev", "test") for item in axis.items_of(split)}
+            trained & {item.head for axis in axes for split in ("dev", "test") for item in axis.items_of(split)}
         ),
     }

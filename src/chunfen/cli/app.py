@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from cyclopts import App, Parameter
 
 
-def new_app(
-    name: str, about: str, commands: Mapping[str, tuple[str, str]], version: str | None = None
-) -> App:
+def new_app(name: str, about: str, commands: Mapping[str, tuple[str, str]], version: str | None = None) -> App:
     """A group of commands: name → (its help in one line, "module:attribute"), imported when it is used.
 
     Options are written with underscores; cyclopts takes hyphens as well.

@@ -13,8 +13,8 @@ def audit(settings: AuditCommand, run: Run) -> int:
 
     Exits with 3 if --fail_over is given and a primary score lies beyond it.
     """
-    from chunfen.loop import audit as perform
     from chunfen.cli.show import audit_text, beyond
+    from chunfen.loop import audit as perform
 
     log = perform(settings, run)
     print(audit_text(log, settings.lang))

@@ -13,8 +13,8 @@ def balance(settings: BalanceCommand, run: Run) -> int:
 
     Exits with 3 if the repair misses its targets or a guard.
     """
-    from chunfen.loop import balance as perform
     from chunfen.cli.show import verdict_text
+    from chunfen.loop import balance as perform
 
     verdict = perform(settings, run)
     print(verdict_text(verdict, settings.lang))

@@ -17,9 +17,7 @@ COMMANDS = {
 app = new_app("models", "List, show and download models.", COMMANDS)
 
 Name = Annotated[str, Parameter(help="A catalogued name, a hub id such as org/name, or a folder.")]
-Contains = Annotated[
-    str, Parameter(help="Only models with this in their name, aliases or ids.", metavar="TEXT")
-]
+Contains = Annotated[str, Parameter(help="Only models with this in their name, aliases or ids.", metavar="TEXT")]
 Hub = Annotated[str, Parameter(help="auto, pypi, huggingface or modelscope.")]
 Revision = Annotated[str | None, Parameter(help="A branch, tag or commit; none: the hub's default.")]
 Refresh = Annotated[bool, Parameter(help="Ask the hub for a newer version even if one is here.")]

@@ -23,9 +23,7 @@ app = new_app("runs", "List, show, compare and repeat runs.", COMMANDS)
 
 Which = Annotated[str, Parameter(help="A run: its folder, its name or part of it, or latest.")]
 Folder = Annotated[Path, Parameter(help="Folder that holds the run folders.", metavar="PATH")]
-Contains = Annotated[
-    str, Parameter(help="Only runs with this in name, verb, model or status.", metavar="TEXT")
-]
+Contains = Annotated[str, Parameter(help="Only runs with this in name, verb, model or status.", metavar="TEXT")]
 RUNS = Path("runs")
 
 
@@ -51,10 +49,7 @@ def show(run: Which = "latest", *, output_dir: Folder = RUNS) -> int:
 
     found = find_run(output_dir, run)
     manifest = found.manifest
-    print(
-        f"{found.folder}\n{found.verb}: {found.status}"
-        + (f" ({manifest['error']})" if manifest["error"] else "")
-    )
+    print(f"{found.folder}\n{found.verb}: {found.status}" + (f" ({manifest['error']})" if manifest["error"] else ""))
     print(f"{manifest['started']} – {manifest['ended'] or ''}\n")
     print(table(("setting", "value"), ((n, as_text(v)) for n, v in found.settings.items())))
     stages = [(s.name, "done" if s.done else "changed since", f"{s.seconds:.1f} s") for s in found.stages()]

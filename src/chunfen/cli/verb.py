@@ -105,9 +105,7 @@ def _parameter(option: Option, kind: Any) -> inspect.Parameter:
     plain: Any = bool if option.is_flag else list[str] if option.is_list else str
     default = option.default_text
     more = Parameter(
-        help=option.help
-        if option.is_flag or option.accepts in PLAIN
-        else f"{option.help} [{option.accepts}]",
+        help=option.help if option.is_flag or option.accepts in PLAIN else f"{option.help} [{option.accepts}]",
         group=_group(option.topic),
         show_default=lambda _: default,
         metavar=option.metavar,

@@ -42,17 +42,13 @@ class PreferenceRow:
         """The (prompt, continuation) pairs whose log-probabilities the row needs, the chosen one first."""
         pairs = [(self.prompt, self.chosen)]
         if self.rejected:
-            pairs.append(
-                (self.prompt if self.rejected_prompt is None else self.rejected_prompt, self.rejected)
-            )
+            pairs.append((self.prompt if self.rejected_prompt is None else self.rejected_prompt, self.rejected))
         return pairs
 
 
 def write_rows(path: Path, rows: Iterable[PreferenceRow]) -> None:
     """One JSON object a line."""
-    path.write_text(
-        "".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows), encoding="utf-8"
-    )
+    path.write_text("".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
 def read_rows(path: Path) -> list[PreferenceRow]:

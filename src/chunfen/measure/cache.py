@@ -68,6 +68,4 @@ class ReadingsCache:
             self.folder.mkdir(parents=True, exist_ok=True)
             KeptReadings(probe=probe, readings=tuple(readings)).save(path)
         except OSError as error:
-            raise RunError(
-                f"cannot write {path}: {error.strerror}. Free some space there, then go on"
-            ) from error
+            raise RunError(f"cannot write {path}: {error.strerror}. Free some space there, then go on") from error

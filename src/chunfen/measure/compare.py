@@ -107,9 +107,7 @@ def _check(criterion: Criterion, pair: Pair, resamples: int, seed: int) -> Check
     base = base.model_copy(update={"before": results[0], "after": results[1]})
     if reason := _undefined(criterion, *results):
         return base.model_copy(update={"reason": reason})
-    found = paired_bootstrap(
-        *tables, function(criterion.function_name), CHANGES[criterion.change], resamples, seed
-    )
+    found = paired_bootstrap(*tables, function(criterion.function_name), CHANGES[criterion.change], resamples, seed)
     return _judged(criterion, base, found, tables)
 
 
@@ -140,12 +138,7 @@ def _undefined(criterion: Criterion, before: Result, after: Result) -> str:
     for when, score in (("before", before), ("after", after)):
         if score.estimate is None:
             return f"{when}: {score.reason}"
-    if (
-        criterion.needs_bias
-        and before.low is not None
-        and before.high is not None
-        and before.low <= 0 <= before.high
-    ):
+    if criterion.needs_bias and before.low is not None and before.high is not None and before.low <= 0 <= before.high:
         return "before the repair the score could not be told from 0, so there is nothing to reduce"
     return ""
 
@@ -157,9 +150,7 @@ def _judged(criterion: Criterion, base: Check, found: Distribution, tables: tupl
     passed = holds(criterion, change, floor)
     reason = ""
     if passed is None:
-        reason = (
-            "reported; no floor is set" if floor is None else "too few items and templates for an interval"
-        )
+        reason = "reported; no floor is set" if floor is None else "too few items and templates for an interval"
     elif passed and criterion.group == "guard" and change.low == change.high:
         items = len(tables[0].items)
         unseen = f"a change in fewer than {3 / items:.1%} of cases would go unseen (rule of three)"

@@ -47,9 +47,7 @@ def paired_tables(before: Sequence[ProbeLog], after: Sequence[ProbeLog]) -> tupl
     one = {key: r for log in before for key, r in _keyed(log, len(before) > 1).items()}
     other = {key: r for log in after for key, r in _keyed(log, len(before) > 1).items()}
     if unpaired := sorted(one.keys() ^ other.keys()):
-        raise PairingError(
-            _refusal(f"{len(unpaired)} readings have no partner, the first being {unpaired[0]}")
-        )
+        raise PairingError(_refusal(f"{len(unpaired)} readings have no partner, the first being {unpaired[0]}"))
     order = sorted(one)
     return to_table(one[key] for key in order), to_table(other[key] for key in order)
 
@@ -57,9 +55,7 @@ def paired_tables(before: Sequence[ProbeLog], after: Sequence[ProbeLog]) -> tupl
 def _keyed(log: ProbeLog, named: bool) -> dict[Key, Reading]:
     count = Counter((r.item, r.template, r.variant) for r in log.readings)
     if twice := [key for key, n in count.items() if n > 1]:
-        raise PairingError(
-            f"{log.probe}: the reading {twice[0]} is there {count[twice[0]]} times; give each a variant"
-        )
+        raise PairingError(f"{log.probe}: the reading {twice[0]} is there {count[twice[0]]} times; give each a variant")
     prefix = f"{log.probe}/" if named else ""
     moved = (replace(r, item=prefix + r.item, template=prefix + r.template) for r in log.readings)
     return {(r.item, r.template, r.variant): r for r in moved}

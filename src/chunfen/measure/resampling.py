@@ -170,9 +170,7 @@ class Distribution:
         return float(np.clip(below / n, 0.5 / n, 1 - 0.5 / n))
 
 
-def distribution(
-    clusters: list[Clusters], rows: int, evaluate: Evaluate, resamples: int, seed: int
-) -> Distribution:
+def distribution(clusters: list[Clusters], rows: int, evaluate: Evaluate, resamples: int, seed: int) -> Distribution:
     """Bootstrap a statistic of `rows` rows over their clusterings. A seed gives the same draws, always."""
     estimate = float(evaluate(np.ones((1, rows)))[0]) if rows else float("nan")
     if np.isnan(estimate) or not clusters:

@@ -38,13 +38,9 @@ class LoadedModel:
     system: str | None = None
     adapters: tuple[Path, ...] = ()
 
-    def chat_ids(
-        self, messages: Iterable[tuple[str, str]], *, add_generation_prompt: bool = True
-    ) -> list[int]:
+    def chat_ids(self, messages: Iterable[tuple[str, str]], *, add_generation_prompt: bool = True) -> list[int]:
         """Token ids of a chat by the model's template; see `chunfen.models.templates.render`."""
-        return render(
-            self.tokenizer, messages, system=self.system, add_generation_prompt=add_generation_prompt
-        )
+        return render(self.tokenizer, messages, system=self.system, add_generation_prompt=add_generation_prompt)
 
 
 def load_model(
@@ -159,9 +155,7 @@ def _advice(error: Exception) -> str:
 def _adapter_folder(adapter: str) -> Path:
     folder = Path(adapter).expanduser().absolute()
     if not (folder / "adapter_config.json").is_file():
-        raise SettingError(
-            f"adapters {adapter!r}: no PEFT adapter is there (adapter_config.json is missing)."
-        )
+        raise SettingError(f"adapters {adapter!r}: no PEFT adapter is there (adapter_config.json is missing).")
     return folder
 
 

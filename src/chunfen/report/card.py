@@ -38,10 +38,7 @@ def _lines(w: Words, page: Page) -> Iterator[str]:
     for sentence in phrases.dek(w, page):
         yield plain(sentence) + "\n"
     version = log.versions.get("chunfen", "")
-    yield (
-        plain(w(f"card.intro.{when}", version=version, split=w.name("split", log.split), seed=log.seed))
-        + "\n"
-    )
+    yield (plain(w(f"card.intro.{when}", version=version, split=w.name("split", log.split), seed=log.seed)) + "\n")
     stamp = w("verdict.quick") if page.quick else w(f"verdict.{page.status}")
     yield f"**{plain(stamp)}** — {plain(' '.join(phrases.verdict(w, page)))}\n"
     yield from _scores(w, page)

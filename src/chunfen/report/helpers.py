@@ -99,9 +99,7 @@ def bar(w: Words, answers: Answers, place: int) -> Markup:
             text = w.quantity(rate.share, "share", decimals=0)
             parts.append((tone(entry[0], answers.groups), rate.share, text))
             said.append(f"{w.name('class', entry[0])} {text}")
-    return stacked(
-        parts, w("answers.bar", when=w("before" if place == 1 else "after"), parts=w("comma").join(said))
-    )
+    return stacked(parts, w("answers.bar", when=w("before" if place == 1 else "after"), parts=w("comma").join(said)))
 
 
 def line_svg(w: Words, line: Line) -> Markup:
@@ -109,9 +107,7 @@ def line_svg(w: Words, line: Line) -> Markup:
     slopes = {"before": slope(w, line.slopes[0]), "after": slope(w, line.slopes[1])}
     describe = "line.describe" if line.repaired else "line.describe.audit"
     text = LineText(
-        title=w(
-            "line.chart", positive=w.name("groups", positive), language=w.name("language", line.language)
-        ),
+        title=w("line.chart", positive=w.name("groups", positive), language=w.name("language", line.language)),
         description=w(describe, count=len(line.items), **slopes),
         x_axis=w("line.x", positive=w.name("groups", positive)),
         up=w("line.up", group=w.name("groups", positive)),

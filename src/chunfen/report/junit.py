@@ -16,9 +16,7 @@ FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]
 """Characters that XML 1.0 cannot hold."""
 
 
-def junit(
-    before: AuditLog, after: AuditLog | None = None, verdict: Verdict | None = None, lang: str = "en"
-) -> str:
+def junit(before: AuditLog, after: AuditLog | None = None, verdict: Verdict | None = None, lang: str = "en") -> str:
     """One test case per check: a miss fails, what was not measured is skipped with its reason.
 
     A check that is only reported never fails the build; its miss is told as the reason of a skip. An audit
@@ -39,9 +37,7 @@ def junit(
         element.set("errors", "0")
         element.set("skipped", str(sum(case.find("skipped") is not None for case in cases)))
     ElementTree.indent(suites)
-    return (
-        '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(suites, encoding="unicode") + "\n"
-    )
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(suites, encoding="unicode") + "\n"
 
 
 def _check_case(w: Words, check: Check) -> ElementTree.Element:
@@ -59,9 +55,7 @@ def _check_case(w: Words, check: Check) -> ElementTree.Element:
             ElementTree.SubElement(case, "skipped", message=clean(f"{w('checks.optional')}; {told}"))
         case "unmeasured" | "reported" as kind:
             reason = check.reason or w("gaps.no_reason")
-            ElementTree.SubElement(
-                case, "skipped", message=clean(w(f"junit.{kind}", reason=reason, change=change))
-            )
+            ElementTree.SubElement(case, "skipped", message=clean(w(f"junit.{kind}", reason=reason, change=change)))
     return case
 
 
@@ -69,9 +63,7 @@ def _audit_cases(w: Words, log: AuditLog) -> Iterable[ElementTree.Element]:
     for probe in log.probes:
         if probe.role != "endpoint":
             continue
-        case = ElementTree.Element(
-            "testcase", classname=f"chunfen.{probe.axis}", name=clean(probe.probe), time="0"
-        )
+        case = ElementTree.Element("testcase", classname=f"chunfen.{probe.axis}", name=clean(probe.probe), time="0")
         if not readable(probe):
             reason = next((r.reason for r in probe.results if r.reason), w("gaps.no_reason"))
             ElementTree.SubElement(case, "skipped", message=clean(w("junit.unmeasured", reason=reason)))

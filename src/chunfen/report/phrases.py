@@ -31,9 +31,7 @@ def headline(w: Words, page: Page) -> Markup:
         return w.html(f"headline.picking.{topic}.{when}", change=_change(numbers), **numbers)
     if line.kind == "score" and line.scores:
         first, last = line.scores
-        numbers = _pair(
-            w.quantity(first.estimate, first.unit), w.quantity(last.estimate, last.unit) if last else DASH
-        )
+        numbers = _pair(w.quantity(first.estimate, first.unit), w.quantity(last.estimate, last.unit) if last else DASH)
         endpoint, metric = w.name("endpoint", line.endpoint), w.name("metric", line.metric)
         return w.html(f"headline.score.{when}", endpoint=_capital(endpoint), metric=metric, **numbers)
     return w.html("headline.nothing")
@@ -82,9 +80,7 @@ def _pair(before: str, after: str) -> dict[str, Markup]:
 
 
 def _change(numbers: dict[str, Markup]) -> Markup:
-    return Markup('<span class="change">{before} <span class="arrow">→</span> {after}</span>').format(
-        **numbers
-    )
+    return Markup('<span class="change">{before} <span class="arrow">→</span> {after}</span>').format(**numbers)
 
 
 def _capital(text: str) -> str:
@@ -169,10 +165,7 @@ def reads(w: Words, score: Score, result: Result) -> str:
         return ""
     sign = "positive" if result.low > 0 else "negative" if result.high < 0 else "none"
     key = f"reads.{result.metric}.{sign}"
-    names = {
-        side: w.name("groups", group)
-        for side, group in zip(("positive", "negative"), score.groups, strict=True)
-    }
+    names = {side: w.name("groups", group) for side, group in zip(("positive", "negative"), score.groups, strict=True)}
     return w(key, **names) if w.has(key) else ""
 
 

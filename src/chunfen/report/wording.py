@@ -42,9 +42,7 @@ class Words:
     def has(self, key: str) -> bool:
         return key in self.table
 
-    def quantity(
-        self, value: float | None, unit: str, *, signed: bool = False, decimals: int | None = None
-    ) -> str:
+    def quantity(self, value: float | None, unit: str, *, signed: bool = False, decimals: int | None = None) -> str:
         """A number with its unit.
 
         >>> w = words("en")
@@ -58,11 +56,7 @@ class Words:
 
     def short(self, value: float | None, unit: str, *, signed: bool = False) -> str:
         """A number for a table cell: a percentage keeps its sign, other units are named elsewhere."""
-        return (
-            self.quantity(value, unit, signed=signed)
-            if unit == "share"
-            else figure(value, unit, signed=signed)
-        )
+        return self.quantity(value, unit, signed=signed) if unit == "share" else figure(value, unit, signed=signed)
 
     def interval(self, low: float | None, high: float | None, unit: str, *, signed: bool = False) -> str:
         return interval(low, high, unit, signed=signed)

@@ -229,9 +229,7 @@ def _move(fresh: Path, parent: Path, name: str, *, exact: bool) -> Path:
         folder = parent / (name if number == 1 else f"{name}-{number}")
         if folder.exists():
             if exact:
-                raise RunError(
-                    f"--name {name}: {folder} exists; choose another, or continue it with --resume."
-                )
+                raise RunError(f"--name {name}: {folder} exists; choose another, or continue it with --resume.")
             continue
         with suppress(OSError):  # another process took the name in this very moment
             return fresh.rename(folder)

@@ -25,8 +25,8 @@ class TrainSettings(Settings):
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
     """Gradients are scaled down to this norm."""
     train_dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Number format of the frozen weights while training; the adapter itself is always float32. auto: bfloat16 where the
-    processor computes it natively, else float32. Measuring is not touched by it."""
+    """Number format of the frozen weights while training; the adapter itself is always float32. auto: bfloat16 where
+    the processor computes it natively, else float32. Measuring is not touched by it."""
     save_steps: Annotated[int, Field(ge=1)] = 20
     """Steps between checkpoints."""
     save_total_limit: Annotated[int, Field(ge=1)] = 2

@@ -34,9 +34,7 @@ def encode_rows(
 ) -> list[EncodedRow]:
     """Tokenize every text of every row."""
     return [
-        EncodedRow(
-            row, tuple(encode_text(prompt, text, tokenizer, system=system) for prompt, text in row.texts())
-        )
+        EncodedRow(row, tuple(encode_text(prompt, text, tokenizer, system=system) for prompt, text in row.texts()))
         for row in rows
     ]
 

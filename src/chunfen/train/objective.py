@@ -25,9 +25,9 @@ class ObjectiveWeights:
     """Weights of the terms above. beta: strength of the pull towards the reference in DPO."""
 
     beta: float = 0.2
-    parity: float = 1.0
+    parity: float = 3.0
     level: float = 0.2
-    split: float = 1.0
+    split: float = 3.0
     prefer: float = 3.0
     nll: float = 1.0
     keep: float = 1.0
@@ -67,9 +67,7 @@ def batch_losses(
     return losses, _watched(kinds, margin, reference_margin, divergence)
 
 
-def _watched(
-    kinds: Sequence[str], margin: Tensor, reference_margin: Tensor, divergence: Tensor
-) -> dict[str, Tensor]:
+def _watched(kinds: Sequence[str], margin: Tensor, reference_margin: Tensor, divergence: Tensor) -> dict[str, Tensor]:
     """parity_margin: mean size of the margins that shall vanish, parity_before: the same in the reference.
     prefer_accuracy: share of rows whose chosen text gained on the rejected one. keep_kl: drift, in nats a token."""
     of = {kind: torch.tensor([k == kind for k in kinds], device=margin.device) for kind in set(kinds)}

@@ -19,6 +19,9 @@ from chunfen.settings.tuner import TunerSettings
 
 Progress = Callable[[str, int, int], None]
 
+PARTS = 2
+"""Parts in which a step is computed: half the memory, the same gradient."""
+
 
 def train_repair(
     loaded: LoadedModel,
@@ -49,8 +52,8 @@ def train_repair(
 
     if tuner.lora_dropout:
         raise SettingError(
-            f"lora_dropout {tuner.lora_dropout}: a repair computes prompts that texts share once, so a dropped prompt would "
-            "be dropped for both texts. Set it to 0."
+            f"lora_dropout {tuner.lora_dropout}: a repair computes prompts that texts share once, so a dropped prompt "
+            "would be dropped for both texts. Set it to 0."
         )
     tree = not tree_refusal(loaded.model)
     encoded = encode_rows(rows, loaded.tokenizer, system=loaded.system)
@@ -62,7 +65,7 @@ def train_repair(
     trainer = PreferenceTrainer(
         model=model,
         args=_arguments(work, train, seed),
-        train_dataset=Steps(plan),
+        train_dataset=Steps(plan, PARTS),
         rows=encoded,
         reference=reference,
         weights=_weights(objective),
@@ -109,13 +112,14 @@ def _weights(objective: RepairSettings) -> Any:
 
 
 def _arguments(work: Path, train: TrainSettings, seed: int) -> Any:
-    """transformers' own arguments. One element of the data set is a whole step, so its batch size is 1."""
+    """transformers' own arguments. One element of the data set is a part of a step, so its batch size is 1."""
     from transformers import TrainingArguments
 
     return TrainingArguments(
         output_dir=str(work),
         max_steps=train.max_steps,
         per_device_train_batch_size=1,
+        gradient_accumulation_steps=PARTS,
         train_sampling_strategy="sequential",
         learning_rate=train.learning_rate,
         lr_scheduler_type=train.lr_scheduler_type,

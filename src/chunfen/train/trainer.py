@@ -22,16 +22,20 @@ COMPLETE = "complete"
 
 
 class Steps(Dataset):  # type: ignore[type-arg]
-    """The schedule as a data set: one element is the rows of one optimizer step."""
+    """The schedule as a data set: `parts` elements in a row hold the rows of one optimizer step, dealt out in turn.
 
-    def __init__(self, plan: Sequence[Sequence[int]]) -> None:
-        self.plan = plan
+    Parts of a step are computed one after the other, which takes a fraction of the memory.
+    """
+
+    def __init__(self, plan: Sequence[Sequence[int]], parts: int = 1) -> None:
+        self.plan, self.parts = plan, parts
 
     def __len__(self) -> int:
-        return len(self.plan)
+        return len(self.plan) * self.parts
 
-    def __getitem__(self, step: int) -> Sequence[int]:
-        return self.plan[step]
+    def __getitem__(self, number: int) -> Sequence[int]:
+        step, part = divmod(number, self.parts)
+        return self.plan[step][part :: self.parts]
 
 
 class PreferenceTrainer(Trainer):
@@ -51,6 +55,7 @@ class PreferenceTrainer(Trainer):
     ) -> None:
         super().__init__(data_collator=lambda steps: {"rows": torch.tensor(steps[0])}, **kwargs)
         self.rows, self.reference, self.weights, self.tree = rows, reference, weights, tree
+        self.model_accepts_loss_kwargs = False  # so that the losses of a step's parts are averaged
         self.watched: dict[str, float] = {}
 
     def compute_loss(
@@ -60,7 +65,7 @@ class PreferenceTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Tensor:
-        """Mean loss over the rows of one step."""
+        """Mean loss over the rows of one part of a step."""
         chosen = inputs["rows"].tolist()
         batch = pack_rows([self.rows[k] for k in chosen], tree=self.tree)
         scored = score_rows(model, batch, tree=self.tree)
@@ -84,19 +89,13 @@ class Watch(TrainerCallback):
     def __init__(self, progress: Callable[[int, int], None], metric: Callable[..., None]) -> None:
         self.progress, self.metric = progress, metric
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.progress(state.global_step, state.max_steps)
 
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any
-    ) -> None:
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any) -> None:
         self.metric(step=state.global_step, **more.get("logs", {}))
 
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         (checkpoint_folder(Path(str(args.output_dir)), state.global_step) / COMPLETE).touch()
 
 

@@ -41,9 +41,7 @@ class TransformersEngine:
 
     name = "transformers"
 
-    def __init__(
-        self, loaded: LoadedModel, *, batch_tokens: int = 4096, progress: Progress | None = None
-    ) -> None:
+    def __init__(self, loaded: LoadedModel, *, batch_tokens: int = 4096, progress: Progress | None = None) -> None:
         self.loaded = loaded
         self.batch_tokens = batch_tokens
         self.progress = progress
@@ -92,8 +90,7 @@ class TransformersEngine:
             for job, text in zip(jobs, self._generate(jobs, sampling), strict=True):
                 texts[job[0], sampling, job[1]] = text
         return [
-            Reply(texts=tuple(texts[p, s, 0 if s.temperature == 0 else k] for k in range(s.samples)))
-            for p, s in wanted
+            Reply(texts=tuple(texts[p, s, 0 if s.temperature == 0 else k] for k in range(s.samples))) for p, s in wanted
         ]
 
     def _generate(self, jobs: Sequence[tuple[Prompt, int]], sampling: Sampling) -> list[str]:

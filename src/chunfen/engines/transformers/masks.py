@@ -43,10 +43,7 @@ def masks_for(
     """
     window = getattr(config, "sliding_window", None)
     kinds = layer_kinds(config)
-    masks = {
-        kind: tree_mask(end, positions, dtype, window if "sliding" in kind else None)
-        for kind in sorted(kinds)
-    }
+    masks = {kind: tree_mask(end, positions, dtype, window if "sliding" in kind else None) for kind in sorted(kinds)}
     return masks if len(masks) > 1 else masks.popitem()[1]
 
 

@@ -32,9 +32,7 @@ def uniforms(seed: int, prompt: str | Sequence[Message], sample: int, count: int
     return np.random.default_rng(int.from_bytes(key, "big")).random(count)
 
 
-def choose(
-    logits: Tensor, uniform: Tensor, *, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0
-) -> Tensor:
+def choose(logits: Tensor, uniform: Tensor, *, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> Tensor:
     """One token [rows] per row of logits [rows, vocabulary], by inversion of the cumulative distribution.
 
     uniform [rows]: numbers in [0, 1). temperature 0: the likeliest token. top_k: only the k likeliest (0:

@@ -113,9 +113,7 @@ def _head_sees_only(model: Model, unique: Tensor, length: int) -> Iterator[None]
 
     def select(_: torch.nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         hidden, *rest = arguments
-        own = hidden[
-            :, hidden.shape[1] - length :
-        ]  # after the virtual tokens of prompt tuning, if there are any
+        own = hidden[:, hidden.shape[1] - length :]  # after the virtual tokens of prompt tuning, if there are any
         return (own.flatten(0, 1).index_select(0, unique)[None], *rest)
 
     hook = model.get_output_embeddings().register_forward_pre_hook(select)
@@ -133,7 +131,5 @@ def _padding_mask(batch: PackedBatch) -> Tensor:
 def _by_sequence(values: Tensor, sequence: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
     """Split the values of a batch at the borders of its sequences."""
     borders = np.flatnonzero(np.diff(sequence)) + 1
-    for part, numbers in zip(
-        np.split(values.cpu().numpy(), borders), np.split(sequence, borders), strict=True
-    ):
+    for part, numbers in zip(np.split(values.cpu().numpy(), borders), np.split(sequence, borders), strict=True):
         yield int(numbers[0]), part

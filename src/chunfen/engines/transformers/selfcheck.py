@@ -37,8 +37,7 @@ def tree_refusal(model: Model) -> str:
     """
     sequences, reads = branching_sequences(model.config.get_text_config())
     alone = [
-        token_logprobs(model, [s], [r], tree=False, batch_tokens=1)[0]
-        for s, r in zip(sequences, reads, strict=True)
+        token_logprobs(model, [s], [r], tree=False, batch_tokens=1)[0] for s, r in zip(sequences, reads, strict=True)
     ]
     try:
         shared = token_logprobs(model, sequences, reads, tree=True, batch_tokens=4096)

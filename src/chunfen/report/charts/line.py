@@ -100,13 +100,9 @@ def _grid(frame: Frame, x: Map, y: Map, reach: tuple[float, float], text: LineTe
         label = text.percent.format(n=f"{value * 100:g}")
         parts.append(element("text", label, x=x(value), y=base + 17, text_anchor=anchor, class_="tick"))
     parts.append(element("line", x1=x(0.5), x2=x(0.5), y1=frame.top, y2=base, class_="grid"))
-    parts.append(
-        element("text", text.x_axis, x=(x(0) + x(1)) / 2, y=base + 36, text_anchor="middle", class_="axis")
-    )
+    parts.append(element("text", text.x_axis, x=(x(0) + x(1)) / 2, y=base + 36, text_anchor="middle", class_="axis"))
     parts.append(element("text", "▲ " + text.up, x=x(0) + 8, y=frame.top + 16, class_="axis day"))
-    parts.append(
-        element("text", "▼ " + text.down, x=x(1) - 8, y=base - 8, text_anchor="end", class_="axis night")
-    )
+    parts.append(element("text", "▼ " + text.down, x=x(1) - 8, y=base - 8, text_anchor="end", class_="axis night"))
     return Markup("").join(parts)
 
 

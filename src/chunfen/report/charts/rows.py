@@ -46,23 +46,15 @@ def _dot(value: float | None, domain: tuple[float, float], kind: str, radius: fl
 def _bar(low: float | None, high: float | None, domain: tuple[float, float], class_: str) -> Markup:
     if not (known(low) and known(high)):
         return Markup("")
-    return element(
-        "line", x1=percent(low, domain), x2=percent(high, domain), y1="50%", y2="50%", class_=class_
-    )
+    return element("line", x1=percent(low, domain), x2=percent(high, domain), y1="50%", y2="50%", class_=class_)
 
 
-def dumbbell(
-    before: float | None, after: float | None, domain: tuple[float, float], *, repaired: bool
-) -> Markup:
+def dumbbell(before: float | None, after: float | None, domain: tuple[float, float], *, repaired: bool) -> Markup:
     """Before (hollow) to after (solid) around parity; a lone audit is one solid dot."""
     if not repaired:
-        return strip(
-            _rule(0, domain, "parity"), _bar(0, before, domain, "stem"), _dot(before, domain, "after")
-        )
+        return strip(_rule(0, domain, "parity"), _bar(0, before, domain, "stem"), _dot(before, domain, "after"))
     stem = _bar(before, after, domain, "stem")
-    return strip(
-        _rule(0, domain, "parity"), stem, _dot(before, domain, "before"), _dot(after, domain, "after")
-    )
+    return strip(_rule(0, domain, "parity"), stem, _dot(before, domain, "before"), _dot(after, domain, "after"))
 
 
 def forest(
@@ -123,9 +115,7 @@ def stacked(parts: Sequence[tuple[str, float, str]], label: str) -> Markup:
         if share >= 0.09:
             middle = f"{(left + share / 2) * 100:.2f}%"
             children.append(
-                element(
-                    "text", text, x=middle, y="50%", dy="0.36em", text_anchor="middle", class_=f"on {name}"
-                )
+                element("text", text, x=middle, y="50%", dy="0.36em", text_anchor="middle", class_=f"on {name}")
             )
         left += share
     return strip(*children, height=30, label=label)

@@ -14,9 +14,7 @@ def element(name: str, *children: object, **attributes: object) -> Markup:
     >>> print(element("text", "a<b", x=1.25, text_anchor="end", class_="axis"))
     <text x="1.2" text-anchor="end" class="axis">a&lt;b</text>
     """
-    parts = [
-        f' {key.rstrip("_").replace("_", "-")}="{escape(_plain(value))}"' for key, value in attributes.items()
-    ]
+    parts = [f' {key.rstrip("_").replace("_", "-")}="{escape(_plain(value))}"' for key, value in attributes.items()]
     return Markup(f"<{name}{''.join(parts)}>{''.join(escape(child) for child in children)}</{name}>")
 
 

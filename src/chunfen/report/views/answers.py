@@ -70,9 +70,7 @@ def answers_of(before: ProbeLog, after: ProbeLog | None) -> Answers | None:
     order = [*before.groups, *OTHER]
     labels = [*(n for n in order if n in early or n in late), *sorted({*early, *late} - set(order))]
     sums = early.total(), late.total()
-    classes = tuple(
-        (name, rate(early[name], sums[0]), rate(late[name], sums[1]) if after else None) for name in labels
-    )
+    classes = tuple((name, rate(early[name], sums[0]), rate(late[name], sums[1]) if after else None) for name in labels)
     return Answers(before.probe, before.endpoint, before.language, before.groups, classes)
 
 
@@ -103,9 +101,7 @@ def samples_of(before: ProbeLog, after: ProbeLog | None, count: int) -> tuple[Sa
     if left and len(drawn) == count and not any(p[1] and p[1].label in before.groups for p in drawn):
         drawn[-1] = left[0]
     return tuple(
-        Sample(
-            before.probe, before.endpoint, before.language, r.item, r.template, r.prompt or r.item, r, other
-        )
+        Sample(before.probe, before.endpoint, before.language, r.item, r.template, r.prompt or r.item, r, other)
         for r, other in drawn
     )
 

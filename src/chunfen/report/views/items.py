@@ -74,10 +74,7 @@ def line_of(before: ProbeLog, after: ProbeLog | None) -> Line | None:
     )
     if not items:
         return None
-    fits = [
-        fit_line([(i.x, y) for i in items if (y := getattr(i, when)) is not None])
-        for when in ("before", "after")
-    ]
+    fits = [fit_line([(i.x, y) for i in items if (y := getattr(i, when)) is not None]) for when in ("before", "after")]
     source = (before.probe, before.endpoint, before.language, before.groups)
     slopes = (_slope(before), _slope(after))
     return Line(*source, items, fits[0], fits[1], slopes, after is not None)
