@@ -22,7 +22,8 @@ from chunfen.settings.run import RunSettings
 def audit(**options: Any) -> AuditLog:
     """Measure a model's bias on held-out items; options as of `chunfen audit --help`.
 
-    Leaves a run folder with a report. Raises SettingError for an option that does not exist or a value that does not fit.
+    Leaves a run folder with a report.
+    Raises SettingError for an option that does not exist or a value that does not fit.
     """
     settings = _settings(AuditCommand, options)
     with _started("audit", settings) as run:
