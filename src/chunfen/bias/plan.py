@@ -39,7 +39,7 @@ PER_STEP: Mapping[str, int] = {
     "reply": 1,
     "question": 3,
     "cue": 2,
-    "agreement": 2,
+    "agreement": 3,
     "chat": 2,
     "text": 2,
 }

@@ -25,9 +25,9 @@ class ObjectiveWeights:
     """Weights of the terms above. beta: strength of the pull towards the reference in DPO."""
 
     beta: float = 0.2
-    parity: float = 3.0
+    parity: float = 2.0
     level: float = 0.2
-    split: float = 3.0
+    split: float = 2.0
     prefer: float = 3.0
     nll: float = 1.0
     keep: float = 1.0
