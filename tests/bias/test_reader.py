@@ -4,8 +4,9 @@ choice: the main set, written before the patterns. They were developed on its od
     held out, but the author of the patterns had written them, so they flatter.
 fresh: written afterwards, freely and in the manner of a small chat model; at first sight the patterns read
     75 % (en) and 57 % (zh) of them rightly, and were then widened.
-unseen: written last, and never used to change a pattern. Only these show how a new reply fares; most errors
-    are answers that are missed ("unparsed"), not answers that are turned round.
+unseen: written last, and none of them used to change a pattern: what was changed later was for answers of the
+    probe files. Only these show how a new reply fares; most errors are answers that are missed ("unparsed"),
+    not answers that are turned round. At first sight 82 % (en) and 86 % (zh) of them were read rightly.
 """
 
 from __future__ import annotations
@@ -97,9 +98,10 @@ def test_stories_are_read_well(language):
 
 
 def test_there_are_enough_replies_of_every_class():
-    counts = {language: Counter(r.label for r in replies(language, "choice")) for language in ("en", "zh")}
-    assert sum(counts["en"].values()) >= 180 and sum(counts["zh"].values()) >= 119
-    assert min(*counts["en"].values(), *counts["zh"].values()) >= 12
+    for language, least in (("en", 180), ("zh", 120)):
+        asked = [r for task in ("choice", "fresh", "unseen") for r in replies(language, task)]
+        assert len(asked) >= least
+        assert min(Counter(r.label for r in asked).values()) >= 12
 
 
 @pytest.mark.parametrize(
