@@ -22,15 +22,18 @@ from chunfen.train.losses import dpo_loss, margin_loss, sparse_kl
 
 @dataclass(frozen=True, slots=True)
 class ObjectiveWeights:
-    """Weights of the terms above. beta: strength of the pull towards the reference in DPO."""
+    """Weights of the terms above; their defaults are those of `settings.repair`.
 
-    beta: float = 0.2
-    parity: float = 2.0
-    level: float = 0.2
-    split: float = 2.0
-    prefer: float = 3.0
-    nll: float = 1.0
-    keep: float = 1.0
+    beta: strength of the pull towards the reference in DPO.
+    """
+
+    beta: float
+    parity: float
+    level: float
+    split: float
+    prefer: float
+    nll: float
+    keep: float
 
 
 def batch_losses(
