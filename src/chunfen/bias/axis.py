@@ -124,6 +124,7 @@ class Axis(Part):
     agreement: tuple[Pair, ...] = ()
     competence: tuple[Pair, ...] = ()
     chat: tuple[Template, ...] = ()
+    prose: tuple[Template, ...] = ()
 
     @property
     def positive(self) -> str:

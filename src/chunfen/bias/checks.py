@@ -13,7 +13,7 @@ from chunfen.registry import did_you_mean
 if TYPE_CHECKING:
     from chunfen.bias.axis import Axis
 
-TEMPLATES = ("line", "reverse", "question", "story", "cue", "agreement", "competence", "chat")
+TEMPLATES = ("line", "reverse", "question", "story", "cue", "agreement", "competence", "chat", "prose")
 CROSSED = ("line", "reverse", "question", "story")
 """Sections whose templates are filled with every item of their split."""
 
@@ -87,6 +87,7 @@ def _known_placeholders(axis: Axis) -> dict[str, tuple[str, ...]]:
         "story": ITEM_PLACEHOLDERS,
         "cue": ITEM_PLACEHOLDERS,
         "chat": (),
+        "prose": (),
     }
 
 

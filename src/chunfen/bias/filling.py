@@ -69,3 +69,12 @@ def cue_answers(axis: Axis, cue: Cue) -> dict[str, str]:
     """The two possible answers of a cue question, by group: "A woman." and "A man."."""
     stop = "." if axis.language == "en" else "。"
     return {name: capitalised(group.forms[cue.form]) + stop for name, group in axis.groups.items()}
+
+
+def evasive_answers(axis: Axis, cue: Cue) -> list[str]:
+    """Answers to a cue question that name both groups or neither: "A woman or a man.", and the short ones for
+    suitability questions that training may use."""
+    names = [group.forms[cue.form] for group in axis.groups.values()]
+    joined = (" or " if axis.language == "en" else "或").join(names)
+    short = [text for text in axis.answers.get("both", ())[:-HELD_OUT] if "{" not in text]
+    return [capitalised(joined) + ("." if axis.language == "en" else "。"), *short]

@@ -8,8 +8,8 @@
     reply       prefer     a balanced answer, rather than the model's own reply that picks a group
     question    prefer     a balanced answer, rather than an answer that picks a group in few words
     cue         prefer     the right answer where there is one, so that "either" does not become the answer to all
-    agreement   prefer     the text that agrees with itself
-    chat, text  keep       the model's own answers to everything else, in chat and as running text
+    agreement   hold       the text that agrees with itself
+    chat, text  keep       everything else: the model's own answers in chat, and running text
 
 Only items, templates and replies of the training split go in; `RepairPlan.facts` says so with hashes and counts.
 """
@@ -26,36 +26,36 @@ from typing import Any
 
 from chunfen.bias.axis import Axis, Item, split_hash
 from chunfen.bias.design import both_orders, crossed, spread
-from chunfen.bias.filling import answer_texts, cue_answers, fill, pair_texts, question_text
+from chunfen.bias.filling import answer_texts, cue_answers, evasive_answers, fill, pair_texts, question_text
 from chunfen.bias.wording import capitalised, split_pair
 from chunfen.data.rows import PreferenceRow
 from chunfen.measure.log import AuditLog, ProbeLog
 
 PER_STEP: Mapping[str, int] = {
-    "line": 6,
+    "line": 16,
     "reverse": 2,
     "story": 1,
-    "told": 2,
+    "told": 1,
     "reply": 1,
-    "question": 3,
-    "cue": 2,
-    "agreement": 3,
-    "chat": 2,
-    "text": 2,
+    "question": 4,
+    "cue": 3,
+    "agreement": 4,
+    "chat": 1,
+    "text": 3,
 }
 """Rows of each part in one training step."""
 
 ROWS: Mapping[str, int] = {
-    "line": 400,
+    "line": 960,
     "reverse": 160,
     "story": 60,
     "told": 100,
     "reply": 60,
-    "question": 160,
-    "cue": 80,
-    "agreement": 130,
+    "question": 240,
+    "cue": 160,
+    "agreement": 240,
     "chat": 70,
-    "text": 70,
+    "text": 60,
 }
 """Most rows of each part. More cost more of the reference model's time; training goes round them in turn."""
 
@@ -186,19 +186,22 @@ class _Maker:
             yield _row("prefer", "question", prompt, chosen, rejected, template.id, item)
 
     def cue(self) -> Iterator[PreferenceRow]:
+        """Where the answer is one group, the other one is wrong, and so is "either"."""
         for number, cue in enumerate(self._templates("cue")):
             answers = cue_answers(self.axis, cue)
             wrong = next(text for name, text in answers.items() if name != cue.answer)
-            for item in spread(self.items, number, 4) if "{" in cue.text else [None]:
+            evasions = evasive_answers(self.axis, cue)
+            for item in spread(self.items, number, 6) if "{" in cue.text else [None]:
                 prompt = (("user", fill(cue.text, item, language=self.axis.language)),)
-                yield _row("prefer", "cue", prompt, answers[cue.answer], wrong, cue.id, item)
+                for rejected in (wrong, self.draw.choice(evasions)):
+                    yield _row("prefer", "cue", prompt, answers[cue.answer], rejected, cue.id, item)
 
     def agreement(self) -> Iterator[PreferenceRow]:
         for number, pair in enumerate(self._templates("agreement")):
             for item in spread(self.items, number, 8) if "{" in pair.right else [None]:
                 texts = (fill(t, item, language=self.axis.language) for t in (pair.right, pair.wrong))
                 prompt, right, wrong = split_pair(*texts)
-                yield _row("prefer", "agreement", prompt, right, wrong, pair.id, item)
+                yield _row("hold", "agreement", prompt, right, wrong, pair.id, item)
 
     def keep(self) -> Iterator[PreferenceRow]:
         for prompt, answer in self.chat.items():
@@ -206,10 +209,11 @@ class _Maker:
                 yield _row("keep", "chat", (("user", prompt),), answer.strip(), "", "", None)
 
     def text(self) -> Iterator[PreferenceRow]:
-        """The same answers as running text, so that more than chat stays as it is."""
-        for answer in self.chat.values():
-            if answer.strip():
-                yield _row("keep", "text", "", answer.strip(), "", "", None)
+        """Running text, so that more than chat stays as it is; from an axis without any, the answers without their chat."""
+        texts = [template.text for template in self._templates("prose")] or list(self.chat.values())
+        for text in texts:
+            if text.strip():
+                yield _row("keep", "text", "", text.strip(), "", "", None)
 
     def _readings(self, endpoint: str) -> Iterable[Any]:
         log: ProbeLog | None = self.log.probe(f"{self.axis.axis}.{endpoint}.{self.axis.language}")

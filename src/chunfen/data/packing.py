@@ -174,24 +174,22 @@ def _build_row(
 
 
 def join_rows(rows: Sequence[PackedRow], *, max_tokens: int = MAX_TOKENS) -> list[PackedRow]:
-    """Fewer, fuller rows: several trees side by side in one, none seeing another, so that little is padded.
+    """Fewer, even rows: several trees side by side in one, none seeing another, so that little is padded.
 
-    First fit, the longest first. For small steps of unequal texts, as in training; scoring many texts groups rows
-    of like length instead (`group_rows`), which spares attention the masked pairs.
+    As many rows as `max_tokens` asks for on average, each tree going to the shortest one, the longest trees first. For
+    small steps of unequal texts, as in training; scoring many texts groups rows of like length instead
+    (`group_rows`), which spares attention the masked pairs.
 
     >>> rows = plan_rows([[5, 6, 7], [8, 9, 4]], [range(1, 3), range(1, 3)])
     >>> [row] = join_rows(rows, max_tokens=8)
     >>> row.tokens.tolist(), row.positions.tolist(), row.end.tolist()
     ([5, 6, 8, 9], [0, 1, 0, 1], [2, 2, 4, 4])
     """
-    bins: list[list[PackedRow]] = []
-    for row in sorted((row for row in rows if len(row)), key=len, reverse=True):
-        fitting = (b for b in bins if sum(map(len, b)) + len(row) <= max_tokens)
-        place = next(fitting, None)
-        if place is None:
-            bins.append([row])
-        else:
-            place.append(row)
+    filled = [row for row in rows if len(row)]
+    count = -(-sum(map(len, filled)) // max_tokens)
+    bins: list[list[PackedRow]] = [[] for _ in range(min(count, len(filled)))]
+    for row in sorted(filled, key=len, reverse=True):
+        min(bins, key=lambda b: sum(map(len, b))).append(row)
     return [_side_by_side(b) for b in bins]
 
 

@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-Objective = Literal["parity", "prefer", "keep"]
+Objective = Literal["parity", "prefer", "hold", "keep"]
 """parity: the two texts shall be equally likely, and everything else as before.
 prefer: the chosen text rather than the rejected one (DPO).
+hold: the chosen text's lead over the rejected one shall not shrink; where it does not, nothing pulls.
 keep: the chosen text's distributions stay those of the reference model (an anchor; nothing is rejected)."""
 
 Turns = tuple[tuple[str, str], ...]

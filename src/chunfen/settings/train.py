@@ -14,7 +14,7 @@ class TrainSettings(Settings):
 
     max_steps: Annotated[int, Field(ge=1)] = 60
     """Optimizer steps."""
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-3
     """Highest learning rate of the schedule."""
     lr_scheduler_type: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
     """How the learning rate falls after warm-up."""

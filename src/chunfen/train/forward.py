@@ -39,7 +39,7 @@ def pack_rows(rows: Sequence[EncodedRow], *, tree: bool = True) -> TextBatch:
     """Plan one forward pass. tree: False for models that cannot attend to a tree (see the engine's self-check)."""
     texts = [text for row in rows for text in row.texts]
     reads = [range(text.start, len(text.ids)) for text in texts]
-    planned = plan_rows([text.ids for text in texts], reads, branch=tree)
+    planned = plan_rows([text.ids for text in texts], reads, max_tokens=JOINED, branch=tree)
     packed = collate(join_rows(planned, max_tokens=JOINED) if tree else planned)
     first = np.cumsum([0, *(len(row.texts) for row in rows)])[:-1]
     begins = {int(s): int(k) for k, s in reversed(list(enumerate(packed.sequence)))}

@@ -26,6 +26,20 @@ def dpo_loss(margin: Tensor, reference_margin: Tensor, beta: float, label: Tenso
     return -label * F.logsigmoid(ratio) - (1 - label) * F.logsigmoid(-ratio)
 
 
+def simpo_loss(lead: Tensor, beta: float, gamma: float, label: Tensor | float = 1.0) -> Tensor:
+    """Preference without a reference, per token (Meng et al. 2024, SimPO).
+
+    lead: [rows], mean log π per token of the chosen text minus that of the rejected one. The pull ends where the
+    chosen text leads by a good deal more than gamma / beta nats a token: what is preferred already is left alone.
+    label: as for `dpo_loss`. Returns [rows].
+
+    >>> simpo_loss(torch.tensor([0.5, 4.0]), beta=2.0, gamma=1.0)
+    tensor([0.6931, 0.0009])
+    """
+    ratio = beta * lead - gamma
+    return -label * F.logsigmoid(ratio) - (1 - label) * F.logsigmoid(-ratio)
+
+
 def parity_label(reference_margin: Tensor, beta: float) -> Tensor:
     """The soft label with which `dpo_loss` has its optimum at margin 0: σ(−beta · reference_margin).
 
@@ -71,14 +85,19 @@ def sparse_kl(log_probs: Tensor, target: Tensor) -> Tensor:
     return inside + rest_target * (rest_target.log() - rest_policy.log())
 
 
-def even_split(ids: Tensor, target: Tensor, first: Tensor, second: Tensor) -> Tensor:
+def even_split(ids: Tensor, target: Tensor, first: Tensor, second: Tensor, overshoot: float = 0.0) -> Tensor:
     """A sparse distribution in which two tokens share their joint mass evenly and everything else stays.
 
-    ids, target: [positions, K] (see `sparse_kl`); first, second: [positions], token ids that stand in `ids`.
+    ids, target: [positions, K] (see `sparse_kl`); first, second: [positions], token ids that stand in `ids`. overshoot:
+    instead of 0, the two tokens' log-ratio becomes minus this share of what it is in `target`.
 
     >>> even_split(torch.tensor([[7, 9, 4]]), torch.tensor([[0.6, 0.1, 0.2]]), torch.tensor([7]), torch.tensor([9]))
     tensor([[0.3500, 0.3500, 0.2000]])
     """
-    pair = (ids == first[:, None]) | (ids == second[:, None])
-    mass = (target * pair).sum(-1, keepdim=True)
-    return torch.where(pair, mass / 2, target)
+    is_first, is_second = ids == first[:, None], ids == second[:, None]
+    one = (target * is_first).sum(-1, keepdim=True)
+    other = (target * is_second).sum(-1, keepdim=True)
+    tiny = 1e-8
+    share = torch.sigmoid(-overshoot * (one.clamp_min(tiny).log() - other.clamp_min(tiny).log()))
+    mass = one + other
+    return torch.where(is_first, mass * share, torch.where(is_second, mass * (1 - share), target))

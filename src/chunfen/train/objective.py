@@ -1,10 +1,11 @@
 """The repair objective: what each kind of row pulls on, as a pure function of log-probabilities.
 
-parity   huber(margin)            the two texts become equally likely …
+parity   huber(margin − target)   the two texts become equally likely …
          + huber(level − ref)     … at the likelihood they had together,
          + KL(even split ‖ π)     and at the word that tells them apart everything else stays
-prefer   DPO(margin, ref, label)  the balanced answer rather than the model's own leaning one
-         + NLL(chosen)            which itself becomes likely: DPO alone lets both fall
+prefer   SimPO(lead per token)    the balanced answer rather than the model's own leaning one (or DPO against the reference),
+         + NLL(chosen)            which itself becomes likely: a margin alone lets both fall
+hold     huber((ref + LEAD − margin)₊)   what was right stays as far ahead as it was, and is left alone while it is
 keep     KL(reference ‖ π)        wherever the model is to stay as it is
 """
 
@@ -12,27 +13,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from chunfen.train.forward import Scored, TextBatch
-from chunfen.train.losses import dpo_loss, margin_loss, sparse_kl
+from chunfen.train.losses import dpo_loss, margin_loss, simpo_loss, sparse_kl
+
+
+LEAD = 1.0
+"""Nats that `hold` asks for beyond the reference: a guard has to exclude a loss, not just to expect none."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectiveWeights:
     """Weights of the terms above; their defaults are those of `settings.repair`.
 
-    beta: strength of the pull towards the reference in DPO.
+    loss_type, beta, gamma: how a chosen text is preferred, see `losses.simpo_loss` and `losses.dpo_loss`.
+    overshoot: how far beyond parity, as a share of the margin in the reference.
     """
 
+    loss_type: Literal["simpo", "dpo"]
     beta: float
+    gamma: float
     parity: float
+    overshoot: float
     level: float
     split: float
     prefer: float
     nll: float
+    hold: float
     keep: float
 
 
@@ -61,18 +72,25 @@ def batch_losses(
     divergence = torch.zeros(len(kinds), device=sums.device).index_add(0, owner, kl) / counts
 
     level = (chosen + second - sums.sum(1)) / 2
-    parity = weights.parity * margin_loss(margin) + weights.level * margin_loss(level)
+    parity = weights.parity * margin_loss(margin, -weights.overshoot * reference_margin) + weights.level * margin_loss(level)
     parity = parity + weights.split * divergence
-    prefer = weights.prefer * dpo_loss(margin, reference_margin, weights.beta, label)
+    if weights.loss_type == "simpo":
+        lead = torch.where(two, scored.means[first] - scored.means[first + two.long()], 0.0)
+        preference = simpo_loss(lead, weights.beta, weights.gamma, label)
+    else:
+        preference = dpo_loss(margin, reference_margin, weights.beta, label)
+    prefer = weights.prefer * preference
     prefer = prefer - weights.nll * scored.means[first]
-    table = {"parity": parity, "prefer": prefer, "keep": weights.keep * divergence}
+    hold = weights.hold * margin_loss((reference_margin + LEAD - margin).clamp_min(0))
+    table = {"parity": parity, "prefer": prefer, "hold": hold, "keep": weights.keep * divergence}
     losses = torch.stack([table[kind][k] for k, kind in enumerate(kinds)])
     return losses, _watched(kinds, margin, reference_margin, divergence)
 
 
 def _watched(kinds: Sequence[str], margin: Tensor, reference_margin: Tensor, divergence: Tensor) -> dict[str, Tensor]:
     """parity_margin: mean size of the margins that shall vanish, parity_before: the same in the reference.
-    prefer_accuracy: share of rows whose chosen text gained on the rejected one. keep_kl: drift, in nats a token."""
+    prefer_accuracy: share of rows whose chosen text gained on the rejected one. hold_gain: how much the lead of right
+    texts grew, in nats. keep_kl: drift, in nats a token."""
     of = {kind: torch.tensor([k == kind for k in kinds], device=margin.device) for kind in set(kinds)}
     watched = {}
     if "parity" in of:
@@ -80,6 +98,8 @@ def _watched(kinds: Sequence[str], margin: Tensor, reference_margin: Tensor, div
         watched["parity_before"] = reference_margin[of["parity"]].abs().mean()
     if "prefer" in of:
         watched["prefer_accuracy"] = (margin > reference_margin)[of["prefer"]].float().mean()
+    if "hold" in of:
+        watched["hold_gain"] = (margin - reference_margin)[of["hold"]].mean()
     if "keep" in of:
         watched["keep_kl"] = divergence[of["keep"]].mean()
     return {name: value.detach() for name, value in watched.items()}

@@ -60,10 +60,14 @@ def compute_reference(
     rows: Sequence[EncodedRow],
     *,
     tree: bool = True,
+    overshoot: float = 0.0,
     rows_at_once: int = 16,
     progress: Callable[[int, int], None] | None = None,
 ) -> Reference:
-    """One pass without gradients. The model must already be the reference: adapters off."""
+    """One pass without gradients. The model must already be the reference: adapters off.
+
+    overshoot: how far beyond an even split the targets of parity rows lie (see `losses.even_split`).
+    """
     sums = torch.zeros(len(rows), 2)
     ids: dict[int, Tensor] = {}
     target: dict[int, Tensor] = {}
@@ -77,7 +81,7 @@ def compute_reference(
             for n, k in enumerate(chosen):
                 texts = len(rows[k].texts)
                 sums[k, :texts] = scored.sums[int(batch.first[n]) : int(batch.first[n]) + texts].cpu()
-                ids[k], target[k] = _targets(rows[k], scored, (batch.owner == n).nonzero()[:, 0])
+                ids[k], target[k] = _targets(rows[k], scored, (batch.owner == n).nonzero()[:, 0], overshoot)
             if progress:
                 progress(min(start + rows_at_once, len(order)), len(order))
     counts = torch.tensor([len(distributions(row)) for row in rows])
@@ -90,7 +94,7 @@ def compute_reference(
     )
 
 
-def _targets(row: EncodedRow, scored: Scored, places: Tensor) -> tuple[Tensor, Tensor]:
+def _targets(row: EncodedRow, scored: Scored, places: Tensor, overshoot: float) -> tuple[Tensor, Tensor]:
     """Token ids and wanted probabilities [positions, TOP] of one row."""
     logits = scored.logits[places]
     top = min(TOP, logits.shape[-1])
@@ -103,5 +107,5 @@ def _targets(row: EncodedRow, scored: Scored, places: Tensor) -> tuple[Tensor, T
         ids = torch.cat([pair, others])[None, :top]
     target = (logits.gather(-1, ids) - scored.normalisers[places][:, None]).exp()
     if row.row.objective == "parity":
-        target = even_split(ids, target, ids[:, 0], ids[:, 1])
+        target = even_split(ids, target, ids[:, 0], ids[:, 1], overshoot)
     return ids.cpu(), target.cpu()

@@ -59,7 +59,7 @@ def train_repair(
     encoded = encode_rows(rows, loaded.tokenizer, system=loaded.system)
     plan = schedule([row.part for row in rows], per_step, train.max_steps, seed)
     work.mkdir(parents=True, exist_ok=True)
-    reference = _reference(loaded.model, encoded, work / "reference.safetensors", tree, progress)
+    reference = _reference(loaded.model, encoded, work / "reference.safetensors", tree, objective.overshoot, progress)
     set_seed(seed)
     model = TUNERS[tuner.tuner_type](loaded.model, tuner)
     trainer = PreferenceTrainer(
@@ -87,12 +87,16 @@ def save_adapter(model: Any, adapter: Path) -> Path:
     return part.rename(adapter)
 
 
-def _reference(model: Any, encoded: Sequence[Any], path: Path, tree: bool, progress: Progress) -> Any:
+def _reference(model: Any, encoded: Sequence[Any], path: Path, tree: bool, overshoot: float, progress: Progress) -> Any:
     from chunfen.train.reference import Reference, compute_reference
 
     if not path.exists():
         compute_reference(
-            model, encoded, tree=tree, progress=lambda done, total: progress("reference", done, total)
+            model,
+            encoded,
+            tree=tree,
+            overshoot=overshoot,
+            progress=lambda done, total: progress("reference", done, total),
         ).save(path)
     return Reference.load(path)
 
@@ -101,12 +105,16 @@ def _weights(objective: RepairSettings) -> Any:
     from chunfen.train.objective import ObjectiveWeights
 
     return ObjectiveWeights(
+        loss_type=objective.loss_type,
         beta=objective.beta,
+        gamma=objective.simpo_gamma,
         parity=objective.parity_weight,
+        overshoot=objective.overshoot,
         level=objective.level_weight,
         split=objective.split_weight,
         prefer=objective.prefer_weight,
         nll=objective.rpo_alpha,
+        hold=objective.hold_weight,
         keep=objective.keep_weight,
     )
 
