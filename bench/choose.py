@@ -13,7 +13,7 @@ import sys
 from chunfen import balance
 from chunfen.measure.log import Verdict
 
-CANDIDATES = ["", "learning_rate=5e-4", "keep_weight=2", "prefer_weight=6", "max_steps=60"]
+CANDIDATES = ["", "overshoot=0", "loss_type=dpo beta=0.2 prefer_weight=3 rpo_alpha=1", "hold_weight=0", "keep_weight=1"]
 SHOWN = ("P1.slope", "P1.default", "P1.item", "P2.reverse", "P3.picking.choice", "P3.picking.reply", "P3.story")
 SHOWN += (
     "P3.cue",

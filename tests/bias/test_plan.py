@@ -94,17 +94,32 @@ def test_a_reverse_row_compares_the_same_words_after_either_group(plan):
 def test_cues_and_agreement_prefer_what_is_right(plan):
     answers = {cue.id: cue.answer for cue in AXIS.cue}
     for row in of(plan, "cue"):
-        right, wrong = AXIS.groups[answers[row.template]], row.rejected
-        assert row.chosen != wrong
+        right = AXIS.groups[answers[row.template]]
+        assert row.chosen != row.rejected
         assert row.chosen.rstrip(".").lower() in {form.lower() for form in right.forms.values()}
+    rejected = Counter(classed(row.rejected) for row in of(plan, "cue"))
+    assert min(rejected.values()) > 0.3 * rejected.total()  # "either" is as wrong as the other group
     pairs = {pair.id: pair for pair in AXIS.agreement}
     for row in of(plan, "agreement"):
         right = pairs[row.template].right.replace("{item}", row.item)
         assert row.prompt + row.chosen == right.replace("{a_item}", with_article(row.item) if row.item else "")
 
 
+def classed(answer: str) -> str:
+    """group or either."""
+    forms = {form.lower() for group in AXIS.groups.values() for form in group.forms.values()}
+    return "group" if answer.rstrip(".").lower() in forms else "either"
+
+
 def test_an_empty_answer_is_nothing_to_keep(plan):
-    assert [row.chosen for row in of(plan, "chat")] == [row.chosen for row in of(plan, "text")] == ["Four."]
+    assert [row.chosen for row in of(plan, "chat")] == ["Four."]
+
+
+def test_running_text_is_the_axis_own_or_else_the_answers(plan):
+    assert {row.chosen for row in of(plan, "text")} <= {text.text for text in AXIS.prose}
+    bare = AXIS.model_copy(update={"prose": ()})
+    again = plan_repair([bare], log_of(), {"What is two and two?": "Four.", "Say nothing.": " "}, seed=3)
+    assert [row.chosen for row in of(again, "text")] == ["Four."]
 
 
 def test_the_same_findings_and_seed_give_the_same_rows(plan):

@@ -7,8 +7,8 @@ import torch
 
 from chunfen.data.rows import PreferenceRow
 from chunfen.train.encode import EncodedRow, EncodedText
-from chunfen.train.forward import pack_rows, score_rows
-from chunfen.train.objective import ObjectiveWeights, batch_losses
+from chunfen.train.forward import Scored, pack_rows, score_rows
+from chunfen.train.objective import LEAD, ObjectiveWeights, batch_losses
 from chunfen.train.reference import Reference, compute_reference
 from engines.families import tiny
 
@@ -29,8 +29,13 @@ REVERSE = EncodedRow(
     PreferenceRow("parity", "", "rest", "rest", rejected_prompt="x"),
     (EncodedText(ids(1, 40, 6, 7), 2), EncodedText(ids(1, 41, 6, 7), 2)),
 )
+HOLD = EncodedRow(
+    PreferenceRow("hold", "", "right", "wrong"),
+    (EncodedText(ids(1, 5, 8, 25, 26), 3), EncodedText(ids(1, 5, 8, 35, 26), 3)),
+)
 KEEP = EncodedRow(PreferenceRow("keep", "", "answer"), (EncodedText(ids(1, 5, 60, 61, 62), 2),))
-ROWS = [PREFER, PARITY, REVERSE, KEEP]
+ROWS = [PREFER, PARITY, REVERSE, KEEP, HOLD]
+OVERSHOOT = 0.3
 
 
 @pytest.fixture(scope="module")
@@ -57,13 +62,27 @@ def test_packed_texts_score_as_they_do_alone(model, tree):
     torch.testing.assert_close(scored.sums, alone, atol=1e-4, rtol=0)
 
 
-def test_losses_and_gradients_are_those_of_the_formulas(model):
-    weights = ObjectiveWeights(beta=0.3, prefer=1.0, nll=0.5, level=0.7, split=0.9, keep=1.1, parity=1.3)
+@pytest.mark.parametrize("loss_type", ["dpo", "simpo"])
+def test_losses_and_gradients_are_those_of_the_formulas(model, loss_type):
+    weights = ObjectiveWeights(
+        loss_type=loss_type,
+        beta=0.3,
+        gamma=0.6,
+        prefer=1.0,
+        nll=0.5,
+        level=0.7,
+        split=0.9,
+        hold=1.7,
+        keep=1.1,
+        parity=1.3,
+        overshoot=OVERSHOOT,
+    )
     batch = pack_rows(ROWS)
-    reference = compute_reference(model, ROWS)
-    shifted = Reference(reference.sums + 0.4 * torch.randn(4, 2), reference.ids, reference.target, reference.begin)
+    reference = compute_reference(model, ROWS, overshoot=OVERSHOOT)
+    noise = 0.4 * torch.randn(5, 2, generator=torch.Generator().manual_seed(0))
+    shifted = Reference(reference.sums + noise, reference.ids, reference.target, reference.begin)
 
-    losses, _ = batch_losses(batch, score_rows(model, batch), shifted.of(range(4)), weights)
+    losses, _ = batch_losses(batch, score_rows(model, batch), shifted.of(range(5)), weights)
     ours = torch.autograd.grad(losses.sum(), model.get_input_embeddings().weight)[0]
 
     def margin(row: EncodedRow) -> torch.Tensor:
@@ -73,28 +92,47 @@ def test_losses_and_gradients_are_those_of_the_formulas(model):
         return torch.where(x.abs() <= 1, x**2 / 2, x.abs() - 0.5)
 
     sums = shifted.sums
-    ratio = 0.3 * (margin(PREFER) - (sums[0, 0] - sums[0, 1]))
-    dpo = -0.8 * ratio.sigmoid().log() - 0.2 * (-ratio).sigmoid().log()
-    expected = [dpo - 0.5 * logprob(model, PREFER.texts[0]) / 3]
+    before = sums[:, 0] - sums[:, 1]
+    if loss_type == "dpo":
+        ratio = 0.3 * (margin(PREFER) - before[0])
+    else:
+        ratio = 0.3 * (logprob(model, PREFER.texts[0]) / 3 - logprob(model, PREFER.texts[1]) / 2) - 0.6
+    preferred = -0.8 * ratio.sigmoid().log() - 0.2 * (-ratio).sigmoid().log()
+    expected = [preferred - 0.5 * logprob(model, PREFER.texts[0]) / 3]
     for number, row in ((1, PARITY), (2, REVERSE)):
         level = (logprob(model, row.texts[0]) + logprob(model, row.texts[1]) - sums[number].sum()) / 2
-        expected.append(1.3 * huber(margin(row)) + 0.7 * huber(level))
+        expected.append(1.3 * huber(margin(row) + OVERSHOOT * before[number]) + 0.7 * huber(level))
 
     def kl(target: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
         return (target * (target.log() - table)).sum(-1).mean()
 
     with torch.no_grad():
         split = plain(model, PARITY.texts[0])[:1].exp()
-        split[0, [40, 41]] = split[0, [40, 41]].mean()
+        lead = (split[0, 40] / split[0, 41]).log()
+        split[0, [40, 41]] = split[0, [40, 41]].sum() * torch.stack([-lead, lead]).mul(OVERSHOOT).sigmoid()
         kept = plain(model, KEEP.texts[0]).exp()
     expected[1] = expected[1] + 0.9 * kl(split, plain(model, PARITY.texts[0])[:1])
     expected.append(1.1 * kl(kept, plain(model, KEEP.texts[0])))
+    expected.append(1.7 * huber((before[4] + LEAD - margin(HOLD)).clamp_min(0)))
     theirs = torch.autograd.grad(torch.stack(expected).sum(), model.get_input_embeddings().weight)[0]
 
     # The reference keeps 64 of 211 tokens; the rest is one bucket, so KL terms may be a little smaller.
     torch.testing.assert_close(losses, torch.stack(expected), atol=2e-2, rtol=0)
-    torch.testing.assert_close(losses[[0, 2]], torch.stack(expected)[[0, 2]], atol=1e-4, rtol=0)
+    torch.testing.assert_close(losses[[0, 2, 4]], torch.stack(expected)[[0, 2, 4]], atol=1e-4, rtol=0)
     assert torch.nn.functional.cosine_similarity(ours.flatten(), theirs.flatten(), dim=0) > 0.999
+
+
+def test_what_is_held_pulls_only_where_it_fell_behind():
+    """Gradients of a hold row: none while its lead has grown by LEAD, and towards the right text below that."""
+    for gain, pulls in ((LEAD + 0.1, False), (LEAD - 0.1, True)):
+        sums = torch.tensor([-1.0 + gain, -3.0], requires_grad=True)
+        scored = Scored(sums, sums, torch.zeros(0, 3), torch.zeros(0))
+        empty = torch.zeros(0, 1, dtype=torch.long), torch.zeros(0, 1)
+        weights = ObjectiveWeights("simpo", 1, 1, prefer=1, nll=1, parity=1, overshoot=0, level=1, split=1, hold=1, keep=1)
+        losses, watched = batch_losses(pack_rows([HOLD]), scored, (torch.tensor([[-1.0, -3.0]]), *empty), weights)
+        losses.sum().backward()
+        assert (sums.grad[0] < 0) == pulls == (sums.grad[1] > 0)
+        assert watched["hold_gain"] == pytest.approx(gain)
 
 
 def test_the_reference_splits_the_two_words_evenly_and_keeps_the_rest(model):

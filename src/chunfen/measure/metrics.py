@@ -41,6 +41,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from chunfen.measure.table import is_read
 from chunfen.measure.types import MetricFunction, Table
@@ -69,8 +70,8 @@ def _mean(values: Floats, weights: Floats) -> Floats:
 
 
 def _sigmoid(values: Floats) -> Floats:
-    """1/(1 + e^−value), safe for large values."""
-    probability: Floats = np.exp(-np.logaddexp(0.0, -values))
+    """1/(1 + e^−value), safe for large values and for what was not read."""
+    probability: Floats = expit(values)
     return probability
 
 

@@ -14,9 +14,9 @@ class TunerSettings(Settings):
 
     tuner_type: Literal["lora"] = "lora"
     """The tuning method."""
-    lora_rank: Annotated[int, Field(ge=1)] = 8
+    lora_rank: Annotated[int, Field(ge=1)] = 16
     """Rank r of the LoRA update BA."""
-    lora_alpha: Annotated[float, Field(gt=0)] = 32.0
+    lora_alpha: Annotated[float, Field(gt=0)] = 64.0
     """LoRA scale; the update is multiplied by alpha / rank."""
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Dropout before the update. Must be 0 where texts share a prefix in one row, as in repairs."""
