@@ -128,7 +128,9 @@ def test_what_is_held_pulls_only_where_it_fell_behind():
         sums = torch.tensor([-1.0 + gain, -3.0], requires_grad=True)
         scored = Scored(sums, sums, torch.zeros(0, 3), torch.zeros(0))
         empty = torch.zeros(0, 1, dtype=torch.long), torch.zeros(0, 1)
-        weights = ObjectiveWeights("simpo", 1, 1, prefer=1, nll=1, parity=1, overshoot=0, level=1, split=1, hold=1, keep=1)
+        weights = ObjectiveWeights(
+            "simpo", 1, 1, prefer=1, nll=1, parity=1, overshoot=0, level=1, split=1, hold=1, keep=1
+        )
         losses, watched = batch_losses(pack_rows([HOLD]), scored, (torch.tensor([[-1.0, -3.0]]), *empty), weights)
         losses.sum().backward()
         assert (sums.grad[0] < 0) == pulls == (sums.grad[1] > 0)

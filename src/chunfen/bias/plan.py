@@ -209,7 +209,7 @@ class _Maker:
                 yield _row("keep", "chat", (("user", prompt),), answer.strip(), "", "", None)
 
     def text(self) -> Iterator[PreferenceRow]:
-        """Running text, so that more than chat stays as it is; from an axis without any, the answers without their chat."""
+        """Running text, so that more than chat stays; from an axis without any, the answers without their chat."""
         texts = [template.text for template in self._templates("prose")] or list(self.chat.values())
         for text in texts:
             if text.strip():

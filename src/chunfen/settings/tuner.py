@@ -21,5 +21,5 @@ class TunerSettings(Settings):
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Dropout before the update. Must be 0 where texts share a prefix in one row, as in repairs."""
     target_modules: tuple[str, ...] = ("residual",)
-    """Which linear layers get an adapter: names; residual: the output layers of attention and MLP, which alone write into
-    the residual stream; all-linear: every one but the head."""
+    """Which linear layers get an adapter: names; residual: the output layers of attention and MLP, which write into the
+    residual stream; all-linear: every one but the head."""

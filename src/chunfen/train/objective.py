@@ -3,7 +3,7 @@
 parity   huber(margin − target)   the two texts become equally likely …
          + huber(level − ref)     … at the likelihood they had together,
          + KL(even split ‖ π)     and at the word that tells them apart everything else stays
-prefer   SimPO(lead per token)    the balanced answer rather than the model's own leaning one (or DPO against the reference),
+prefer   SimPO(lead per token)    the balanced answer rather than the model's own leaning one,
          + NLL(chosen)            which itself becomes likely: a margin alone lets both fall
 hold     huber((ref + LEAD − margin)₊)   what was right stays as far ahead as it was, and is left alone while it is
 keep     KL(reference ‖ π)        wherever the model is to stay as it is
@@ -20,7 +20,6 @@ from torch import Tensor
 
 from chunfen.train.forward import Scored, TextBatch
 from chunfen.train.losses import dpo_loss, margin_loss, simpo_loss, sparse_kl
-
 
 LEAD = 1.0
 """Nats that `hold` asks for beyond the reference: a guard has to exclude a loss, not just to expect none."""
@@ -72,7 +71,9 @@ def batch_losses(
     divergence = torch.zeros(len(kinds), device=sums.device).index_add(0, owner, kl) / counts
 
     level = (chosen + second - sums.sum(1)) / 2
-    parity = weights.parity * margin_loss(margin, -weights.overshoot * reference_margin) + weights.level * margin_loss(level)
+    parity = weights.parity * margin_loss(margin, -weights.overshoot * reference_margin) + weights.level * margin_loss(
+        level
+    )
     parity = parity + weights.split * divergence
     if weights.loss_type == "simpo":
         lead = torch.where(two, scored.means[first] - scored.means[first + two.long()], 0.0)
