@@ -37,7 +37,7 @@ PER_STEP: Mapping[str, int] = {
     "story": 1,
     "told": 1,
     "reply": 1,
-    "question": 5,
+    "question": 4,
     "cue": 3,
     "agreement": 4,
     "chat": 1,
@@ -51,7 +51,7 @@ ROWS: Mapping[str, int] = {
     "story": 60,
     "told": 100,
     "reply": 60,
-    "question": 300,
+    "question": 240,
     "cue": 180,
     "agreement": 240,
     "chat": 70,
@@ -59,7 +59,7 @@ ROWS: Mapping[str, int] = {
 }
 """Most rows of each part. More cost more of the reference model's time; training goes round them in turn."""
 
-SHORT = 0.5
+SHORT = 0.75
 """Share of the chosen answers that are as short as the rejected ones, so that length is not what is learned."""
 
 STEREOTYPED = 0.7
