@@ -3,7 +3,8 @@
     python bench/balance.py [--seeds 42 43 44] [--quick] [--output_dir bench-runs]
 
 Prints, per seed, every claim with floor, aim, distance to the aim and result, and wall clock and peak memory of the
-whole command as the operating system counted them; then the Markdown table of the first seed. Exits with 3 if any seed
+whole command as the operating system counted them; then the Markdown tables of the README: the first seed, and the
+changes of all seeds side by side. Exits with 3 if any seed
 misses.
 """
 
@@ -15,6 +16,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from chunfen.measure.log import Check, Verdict
@@ -30,6 +32,7 @@ def main() -> int:
     print(f"{machine()}\n{versions()}\n{platform.platform()}\n")
     verdicts = [one(seed, options) for seed in options.seeds]
     print(markdown(verdicts[0]))
+    print("\n" + seeds(verdicts, options.seeds))
     passed = sum(v.passed for v in verdicts)
     print(f"\n{passed} of {len(verdicts)} seeds pass every required claim")
     return 0 if passed == len(verdicts) else 3
@@ -79,6 +82,17 @@ def markdown(verdict: Verdict) -> str:
             result if check.required else f"({result})",
         )
         rows.append(f"| {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def seeds(verdicts: Sequence[Verdict], numbers: Sequence[int]) -> str:
+    """The changes of required claims, one column per seed; misses in bold."""
+    rows = [f"| change | {' | '.join(f'seed {n}' for n in numbers)} |", "|---" * (len(numbers) + 1) + "|"]
+    for checks in zip(*(v.checks for v in verdicts), strict=True):
+        if not checks[0].required or all(c.change is None for c in checks):
+            continue
+        cells = [number(c.change) if c.passed is not False else f"**{number(c.change)}**" for c in checks]
+        rows.append(f"| {checks[0].id} {checks[0].metric} | {' | '.join(cells)} |")
     return "\n".join(rows)
 
 

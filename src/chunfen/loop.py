@@ -10,7 +10,6 @@ with the first step whose output is not there.
 
 from __future__ import annotations
 
-import gc
 import resource
 import sys
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from chunfen.measure.log import AuditLog, Verdict
 from chunfen.runs import Run
+from chunfen.runs.machine import release_memory
 from chunfen.settings.audit import AuditSettings
 from chunfen.settings.commands import AuditCommand, BalanceCommand, RepairCommand
 from chunfen.settings.model import ModelSettings
@@ -156,7 +156,7 @@ def _engine(settings: Any, adapter: Path | None = None) -> Iterator[Transformers
     from chunfen.engines.transformers import TransformersEngine
 
     yield TransformersEngine(_loaded(settings, adapter, settings.torch_dtype), batch_tokens=settings.batch_tokens)
-    gc.collect()  # models hold cycles; the next stage loads another one
+    release_memory()
 
 
 def _loaded(settings: ModelSettings, adapter: Path | None, torch_dtype: str) -> Any:
@@ -231,6 +231,7 @@ def _train(settings: RepairCommand, run: Run, path: Path) -> None:
         progress=run.progress,
         metric=run.metric,
     )
+    release_memory()
 
 
 def _train_dtype(settings: RepairCommand) -> str:

@@ -45,7 +45,7 @@ def slope(folder: str, *adapters: Path) -> float:
 
 def test_a_placebo_moves_the_slope_by_less_than_a_tenth(default_model_dir, tmp_path):
     nothing = AuditLog(
-        target="", fingerprint="", split="train", seed=0, settings={}, versions={}, started="", seconds=0
+        target="", fingerprint="", split="train", seed=0, settings={}, versions={}, started="", seconds=0, probes=()
     )
     rows = [*plan_repair([AXIS], nothing, {}, rows_per_part={"line": STEPS * PER_STEP}).rows]
     adapter = train_repair(
