@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=AuditCommand)
 
-QUICK_ITEMS, QUICK_STEPS, QUICK_RESAMPLES = 10, 4, 500
+QUICK_ITEMS, QUICK_STEPS, QUICK_RESAMPLES = 10, 8, 500
 """What `--quick` cuts an audit and a training down to."""
 
 
