@@ -98,7 +98,7 @@ def test_a_dry_run_shows_origins_and_creates_nothing(chunfen: Command, tmp_path:
 
 def test_settings_are_json_schema(chunfen: Command) -> None:
     schema = json.loads(chunfen("settings", "balance").stdout)
-    assert schema["properties"]["lora_rank"]["default"] == 8
+    assert schema["properties"]["lora_rank"]["default"] == 16
     assert schema["properties"]["lora_rank"]["description"]
     assert set(json.loads(chunfen("settings").stdout)) == set(COMMANDS)
 
