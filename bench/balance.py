@@ -1,11 +1,10 @@
-"""The main job, measured: `balance` on the default model with several seeds; the table of the README.
+"""The main job, measured: `balance` on the default model with several seeds; the tables of the README.
 
     python bench/balance.py [--seeds 42 43 44] [--quick] [--output_dir bench-runs]
 
 Prints, per seed, every claim with floor, aim, distance to the aim and result, and wall clock and peak memory of the
 whole command as the operating system counted them; then the Markdown tables of the README: the first seed, and the
-changes of all seeds side by side. Exits with 3 if any seed
-misses.
+changes of all seeds side by side. Exits with 3 if any seed misses.
 """
 
 from __future__ import annotations

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from chunfen.data.rows import PreferenceRow
+from chunfen.settings.repair import RepairSettings
 from chunfen.train.encode import EncodedRow, EncodedText
 from chunfen.train.forward import Scored, pack_rows, score_rows
-from chunfen.train.objective import LEAD, ObjectiveWeights, batch_losses
+from chunfen.train.objective import LEAD, batch_losses
 from chunfen.train.reference import Reference, compute_reference
 from engines.families import tiny
 
@@ -64,17 +65,17 @@ def test_packed_texts_score_as_they_do_alone(model, tree):
 
 @pytest.mark.parametrize("loss_type", ["dpo", "simpo"])
 def test_losses_and_gradients_are_those_of_the_formulas(model, loss_type):
-    weights = ObjectiveWeights(
+    objective = RepairSettings(
         loss_type=loss_type,
         beta=0.3,
-        gamma=0.6,
-        prefer=1.0,
-        nll=0.5,
-        level=0.7,
-        split=0.9,
-        hold=1.7,
-        keep=1.1,
-        parity=1.3,
+        simpo_gamma=0.6,
+        prefer_weight=1.0,
+        rpo_alpha=0.5,
+        level_weight=0.7,
+        split_weight=0.9,
+        hold_weight=1.7,
+        keep_weight=1.1,
+        parity_weight=1.3,
         overshoot=OVERSHOOT,
     )
     batch = pack_rows(ROWS)
@@ -82,7 +83,7 @@ def test_losses_and_gradients_are_those_of_the_formulas(model, loss_type):
     noise = 0.4 * torch.randn(5, 2, generator=torch.Generator().manual_seed(0))
     shifted = Reference(reference.sums + noise, reference.ids, reference.target, reference.begin)
 
-    losses, _ = batch_losses(batch, score_rows(model, batch), shifted.of(range(5)), weights)
+    losses, _ = batch_losses(batch, score_rows(model, batch), shifted.of(range(5)), objective)
     ours = torch.autograd.grad(losses.sum(), model.get_input_embeddings().weight)[0]
 
     def margin(row: EncodedRow) -> torch.Tensor:
@@ -128,10 +129,8 @@ def test_what_is_held_pulls_only_where_it_fell_behind():
         sums = torch.tensor([-1.0 + gain, -3.0], requires_grad=True)
         scored = Scored(sums, sums, torch.zeros(0, 3), torch.zeros(0))
         empty = torch.zeros(0, 1, dtype=torch.long), torch.zeros(0, 1)
-        weights = ObjectiveWeights(
-            "simpo", 1, 1, prefer=1, nll=1, parity=1, overshoot=0, level=1, split=1, hold=1, keep=1
-        )
-        losses, watched = batch_losses(pack_rows([HOLD]), scored, (torch.tensor([[-1.0, -3.0]]), *empty), weights)
+        reference = (torch.tensor([[-1.0, -3.0]]), *empty)
+        losses, watched = batch_losses(pack_rows([HOLD]), scored, reference, RepairSettings())
         losses.sum().backward()
         assert (sums.grad[0] < 0) == pulls == (sums.grad[1] > 0)
         assert watched["hold_gain"] == pytest.approx(gain)

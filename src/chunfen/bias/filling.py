@@ -67,8 +67,7 @@ def answer_texts(axis: Axis, item: Item, split: Split) -> dict[str, tuple[str, .
 
 def cue_answers(axis: Axis, cue: Cue) -> dict[str, str]:
     """The two possible answers of a cue question, by group: "A woman." and "A man."."""
-    stop = "." if axis.language == "en" else "。"
-    return {name: capitalised(group.forms[cue.form]) + stop for name, group in axis.groups.items()}
+    return {name: _sentence(axis, group.forms[cue.form]) for name, group in axis.groups.items()}
 
 
 def evasive_answers(axis: Axis, cue: Cue) -> list[str]:
@@ -77,4 +76,9 @@ def evasive_answers(axis: Axis, cue: Cue) -> list[str]:
     names = [group.forms[cue.form] for group in axis.groups.values()]
     joined = (" or " if axis.language == "en" else "或").join(names)
     short = [text for text in axis.answers.get("both", ())[:-HELD_OUT] if "{" not in text]
-    return [capitalised(joined) + ("." if axis.language == "en" else "。"), *short]
+    return [_sentence(axis, joined), *short]
+
+
+def _sentence(axis: Axis, words: str) -> str:
+    """Some words as a whole answer, in the axis' language."""
+    return capitalised(words) + ("." if axis.language == "en" else "。")

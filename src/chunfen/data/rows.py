@@ -11,7 +11,7 @@ from typing import Any, Literal
 Objective = Literal["parity", "prefer", "hold", "keep"]
 """parity: the two texts shall be equally likely, and everything else as before.
 prefer: the chosen text rather than the rejected one (DPO).
-hold: the chosen text's lead over the rejected one shall not shrink; where it does not, nothing pulls.
+hold: the chosen text's lead over the rejected one shall not shrink; once it has grown a little, nothing pulls.
 keep: the chosen text's distributions stay those of the reference model (an anchor; nothing is rejected)."""
 
 Turns = tuple[tuple[str, str], ...]

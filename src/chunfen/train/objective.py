@@ -5,19 +5,18 @@ parity   huber(margin − target)   the two texts become equally likely …
          + KL(even split ‖ π)     and at the word that tells them apart everything else stays
 prefer   SimPO(lead per token)    the balanced answer rather than the model's own leaning one,
          + NLL(chosen)            which itself becomes likely: a margin alone lets both fall
-hold     huber((ref + LEAD − margin)₊)   what was right stays as far ahead as it was, and is left alone while it is
+hold     huber((ref + LEAD − margin)₊)   what was right comes a little further ahead, and is then left alone
 keep     KL(reference ‖ π)        wherever the model is to stay as it is
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from chunfen.settings.repair import RepairSettings
 from chunfen.train.forward import Scored, TextBatch
 from chunfen.train.losses import dpo_loss, margin_loss, simpo_loss, sparse_kl
 
@@ -25,32 +24,11 @@ LEAD = 1.0
 """Nats that `hold` asks for beyond the reference: a guard has to exclude a loss, not just to expect none."""
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectiveWeights:
-    """Weights of the terms above; their defaults are those of `settings.repair`.
-
-    loss_type, beta, gamma: how a chosen text is preferred, see `losses.simpo_loss` and `losses.dpo_loss`.
-    overshoot: how far beyond parity, as a share of the margin in the reference.
-    """
-
-    loss_type: Literal["simpo", "dpo"]
-    beta: float
-    gamma: float
-    parity: float
-    overshoot: float
-    level: float
-    split: float
-    prefer: float
-    nll: float
-    hold: float
-    keep: float
-
-
 def batch_losses(
     batch: TextBatch,
     scored: Scored,
     reference: tuple[Tensor, Tensor, Tensor],
-    weights: ObjectiveWeights,
+    objective: RepairSettings,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss of each row [rows], and the means of what is worth watching.
 
@@ -61,29 +39,29 @@ def batch_losses(
     label = torch.tensor([row.row.label for row in batch.rows], device=sums.device)
     two = torch.tensor([len(row.texts) == 2 for row in batch.rows], device=sums.device)
     first = batch.first.to(sums.device)
-    chosen, second = scored.sums[first], scored.sums[first + two.long()]
-    margin = torch.where(two, chosen - second, 0.0)
-    reference_margin = sums[:, 0] - sums[:, 1]
+    second = first + two.long()
+
+    def lead(values: Tensor) -> Tensor:
+        """Of the first text over the second [rows]; 0 where there is one text."""
+        return torch.where(two, values[first] - values[second], 0.0)
+
+    margin, reference_margin = lead(scored.sums), sums[:, 0] - sums[:, 1]
 
     kl = sparse_kl(scored.logprobs_of(ids), target)
     owner = batch.owner.to(sums.device)
     counts = torch.bincount(owner, minlength=len(kinds)).clamp_min(1)
     divergence = torch.zeros(len(kinds), device=sums.device).index_add(0, owner, kl) / counts
 
-    level = (chosen + second - sums.sum(1)) / 2
-    parity = weights.parity * margin_loss(margin, -weights.overshoot * reference_margin) + weights.level * margin_loss(
-        level
-    )
-    parity = parity + weights.split * divergence
-    if weights.loss_type == "simpo":
-        lead = torch.where(two, scored.means[first] - scored.means[first + two.long()], 0.0)
-        preference = simpo_loss(lead, weights.beta, weights.gamma, label)
+    level = (scored.sums[first] + scored.sums[second] - sums.sum(1)) / 2
+    parity = objective.parity_weight * margin_loss(margin, -objective.overshoot * reference_margin)
+    parity = parity + objective.level_weight * margin_loss(level) + objective.split_weight * divergence
+    if objective.loss_type == "simpo":
+        preference = simpo_loss(lead(scored.means), objective.beta, objective.simpo_gamma, label)
     else:
-        preference = dpo_loss(margin, reference_margin, weights.beta, label)
-    prefer = weights.prefer * preference
-    prefer = prefer - weights.nll * scored.means[first]
-    hold = weights.hold * margin_loss((reference_margin + LEAD - margin).clamp_min(0))
-    table = {"parity": parity, "prefer": prefer, "hold": hold, "keep": weights.keep * divergence}
+        preference = dpo_loss(margin, reference_margin, objective.beta, label)
+    prefer = objective.prefer_weight * preference - objective.rpo_alpha * scored.means[first]
+    hold = objective.hold_weight * margin_loss((reference_margin + LEAD - margin).clamp_min(0))
+    table = {"parity": parity, "prefer": prefer, "hold": hold, "keep": objective.keep_weight * divergence}
     losses = torch.stack([table[kind][k] for k, kind in enumerate(kinds)])
     return losses, _watched(kinds, margin, reference_margin, divergence)
 

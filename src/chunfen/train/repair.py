@@ -68,7 +68,7 @@ def train_repair(
         train_dataset=Steps(plan, PARTS),
         rows=encoded,
         reference=reference,
-        weights=_weights(objective),
+        objective=objective,
         tree=tree,
         callbacks=[Watch(lambda done, total: progress("training", done, total), metric)],
     )
@@ -99,24 +99,6 @@ def _reference(model: Any, encoded: Sequence[Any], path: Path, tree: bool, overs
             progress=lambda done, total: progress("reference", done, total),
         ).save(path)
     return Reference.load(path)
-
-
-def _weights(objective: RepairSettings) -> Any:
-    from chunfen.train.objective import ObjectiveWeights
-
-    return ObjectiveWeights(
-        loss_type=objective.loss_type,
-        beta=objective.beta,
-        gamma=objective.simpo_gamma,
-        parity=objective.parity_weight,
-        overshoot=objective.overshoot,
-        level=objective.level_weight,
-        split=objective.split_weight,
-        prefer=objective.prefer_weight,
-        nll=objective.rpo_alpha,
-        hold=objective.hold_weight,
-        keep=objective.keep_weight,
-    )
 
 
 def _arguments(work: Path, train: TrainSettings, seed: int) -> Any:

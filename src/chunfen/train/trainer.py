@@ -12,9 +12,10 @@ from torch.utils.data import Dataset
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from chunfen.errors import ChunfenError
+from chunfen.settings.repair import RepairSettings
 from chunfen.train.encode import EncodedRow
 from chunfen.train.forward import pack_rows, score_rows
-from chunfen.train.objective import ObjectiveWeights, batch_losses
+from chunfen.train.objective import batch_losses
 from chunfen.train.reference import Reference
 
 COMPLETE = "complete"
@@ -41,7 +42,8 @@ class Steps(Dataset):  # type: ignore[type-arg]
 class PreferenceTrainer(Trainer):
     """`Trainer` over the steps of a schedule with the repair objective.
 
-    rows, reference: all rows and what the reference model says of them. tree: whether the model can attend to a tree.
+    rows, reference: all rows and what the reference model says of them. objective: what they pull on, and how hard.
+    tree: whether the model can attend to a tree.
     """
 
     def __init__(
@@ -49,12 +51,12 @@ class PreferenceTrainer(Trainer):
         *,
         rows: Sequence[EncodedRow],
         reference: Reference,
-        weights: ObjectiveWeights,
+        objective: RepairSettings,
         tree: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(data_collator=lambda steps: {"rows": torch.tensor(steps[0])}, **kwargs)
-        self.rows, self.reference, self.weights, self.tree = rows, reference, weights, tree
+        self.rows, self.reference, self.weights, self.tree = rows, reference, objective, tree
         self.model_accepts_loss_kwargs = False  # so that the losses of a step's parts are averaged
         self.watched: dict[str, float] = {}
 
