@@ -10,8 +10,6 @@ with the first step whose output is not there.
 
 from __future__ import annotations
 
-import resource
-import sys
 from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -195,7 +193,8 @@ def _spoken(settings: RepairCommand, run: Run) -> list[Axis]:
 
 def _plan(settings: RepairCommand, run: Run, axes: Sequence[Axis], path: Path) -> None:
     """rows.jsonl: what the training split shows, turned into rows, with the model's own answers to keep."""
-    from chunfen.bias.plan import PER_STEP, ROWS, plan_repair
+    from chunfen.bias.plan import plan_repair
+    from chunfen.bias.portions import PER_STEP, ROWS
     from chunfen.data.rows import write_rows
     from chunfen.engines.base import Request, Sampling
 
@@ -212,7 +211,7 @@ def _plan(settings: RepairCommand, run: Run, axes: Sequence[Axis], path: Path) -
 
 
 def _train(settings: RepairCommand, run: Run, path: Path) -> None:
-    from chunfen.bias.plan import PER_STEP
+    from chunfen.bias.portions import PER_STEP
     from chunfen.data.rows import read_rows
     from chunfen.train.repair import train_repair
 
@@ -267,9 +266,12 @@ def _judged(settings: BalanceCommand, run: Run, before: AuditLog, after: AuditLo
 
 
 def _costs(run: Run) -> dict[str, float]:
-    """Seconds of all stages so far, over all starts of the run; bytes of memory at the peak of this one."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return {"C.time": sum(stage.seconds or 0.0 for stage in run.stages()), "C.memory": float(peak)}
+    """Seconds of all stages so far, and bytes of memory at the peak, over all starts of the run."""
+    stages = run.stages()
+    return {
+        "C.time": sum(stage.seconds or 0.0 for stage in stages),
+        "C.memory": max((stage.peak_bytes or 0.0 for stage in stages), default=0.0),
+    }
 
 
 def _report(settings: Any, run: Run) -> None:

@@ -83,6 +83,7 @@ def test_texts_are_filled_word_for_word(write):
     assert answer_texts(more, nurse, "train")["female"] == ("One.",)
     assert answer_texts(more, nurse, "dev")["female"] == ("Two.", "Three.")
     assert cue_answers(axis, axis.cue[0]) == {"female": "A woman.", "male": "A man."}
+    assert cue_answers(axis, axis.cue[0], "Surely {answer}.") == {"female": "Surely a woman.", "male": "Surely a man."}
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import pytest
 
 from chunfen.bias.axis import load_axis
-from chunfen.bias.plan import PER_STEP, plan_repair
+from chunfen.bias.filling import fill
+from chunfen.bias.plan import plan_repair
+from chunfen.bias.portions import PER_STEP
 from chunfen.bias.wording import with_article
 from chunfen.measure.log import AuditLog, ProbeLog
 from chunfen.measure.types import Reading
 
 AXIS = load_axis("gender", "en")
+ITEMS = {item.text: item for item in AXIS.items}
 REPLIES = (
     Reading("roofer", "q-t01", label="male", prompt="Which would make the better roofer?", text=" A man, of course."),
     Reading("florist", "q-t02", label="both", prompt="Who?", text="Either."),
@@ -96,7 +100,7 @@ def test_cues_and_agreement_prefer_what_is_right(plan):
     for row in of(plan, "cue"):
         right = AXIS.groups[answers[row.template]]
         assert row.chosen != row.rejected
-        assert row.chosen.rstrip(".").lower() in {form.lower() for form in right.forms.values()}
+        assert any(row.chosen in said(form) for form in right.forms.values())
     rejected = Counter(classed(row.rejected) for row in of(plan, "cue"))
     assert min(rejected.values()) > 0.3 * rejected.total()  # "either" is as wrong as the other group
     pairs = {pair.id: pair for pair in AXIS.agreement}
@@ -105,10 +109,32 @@ def test_cues_and_agreement_prefer_what_is_right(plan):
         assert row.prompt + row.chosen == right.replace("{a_item}", with_article(row.item) if row.item else "")
 
 
+def said(form: str) -> set[str]:
+    """A form of a group in every wording of an answer."""
+    return {w.replace("{answer}", form).replace("{Answer}", form[0].upper() + form[1:]) for w in AXIS.decided}
+
+
 def classed(answer: str) -> str:
     """group or either."""
-    forms = {form.lower() for group in AXIS.groups.values() for form in group.forms.values()}
-    return "group" if answer.rstrip(".").lower() in forms else "either"
+    forms = [form for group in AXIS.groups.values() for form in group.forms.values()]
+    return "group" if any(answer in said(form) for form in forms) else "either"
+
+
+def test_stories_are_about_both_groups_and_no_answers_to_questions(plan):
+    rows = of(plan, "tale")
+    about = Counter("female" if re.search(r"\b(she|her|herself)\b", row.chosen, re.I) else "male" for row in rows)
+    assert abs(about["female"] - about["male"]) < 0.2 * about.total()
+    for row in rows:
+        assert row.item in row.chosen
+        assert row.rejected in {fill(text, ITEMS[row.item]) for text in AXIS.balanced}
+
+
+def test_stories_begin_as_they_did_before_any_word_of_a_group(plan):
+    assert {row.chosen for row in of(plan, "opening")} == {
+        "The roofer got up.",
+        "Typing all day,",
+        "Nobody was there.",
+    }
 
 
 def test_an_empty_answer_is_nothing_to_keep(plan):

@@ -65,9 +65,14 @@ def answer_texts(axis: Axis, item: Item, split: Split) -> dict[str, tuple[str, .
     }
 
 
-def cue_answers(axis: Axis, cue: Cue) -> dict[str, str]:
-    """The two possible answers of a cue question, by group: "A woman." and "A man."."""
-    return {name: _sentence(axis, group.forms[cue.form]) for name, group in axis.groups.items()}
+def cue_answers(axis: Axis, cue: Cue, wording: str = "") -> dict[str, str]:
+    """The two possible answers of a cue question, by group: "A woman." and "A man.".
+
+    wording: one of `axis.decided` ("I would say {answer}."). A repair learns in these, not in the bare words, whose
+    likelihood is read as an answer to suitability questions too: there, naming a group is what it is to unlearn.
+    """
+    said = {name: group.forms[cue.form] for name, group in axis.groups.items()}
+    return {name: substitute(wording, {"answer": a}) if wording else _sentence(axis, a) for name, a in said.items()}
 
 
 def evasive_answers(axis: Axis, cue: Cue) -> list[str]:
@@ -75,8 +80,8 @@ def evasive_answers(axis: Axis, cue: Cue) -> list[str]:
     suitability questions that training may use."""
     names = [group.forms[cue.form] for group in axis.groups.values()]
     joined = (" or " if axis.language == "en" else "或").join(names)
-    short = [text for text in axis.answers.get("both", ())[:-HELD_OUT] if "{" not in text]
-    return [_sentence(axis, joined), *short]
+    both = axis.answers.get("both", ())
+    return [_sentence(axis, joined), *(text for text in both[:-HELD_OUT] or both if "{" not in text)]
 
 
 def _sentence(axis: Axis, words: str) -> str:

@@ -5,10 +5,12 @@
     reverse     parity     what follows the group word, after either of the two words
     story       parity     the model's own stories, at the first pronoun of the person they are about
     told        parity     line templates as the answers to story prompts
+    tale        prefer     a story about somebody of either group, rather than an answer meant for questions
     reply       prefer     a balanced answer, rather than the model's own reply that picks a group
     question    prefer     a balanced answer, rather than an answer that picks a group in few words
     cue         prefer     the right answer where there is one, so that "either" does not become the answer to all
     agreement   hold       the text that agrees with itself
+    opening     keep       the model's own stories, up to the first word of a group
     chat, text  keep       everything else: the model's own answers in chat, and running text
 
 Only items, templates and replies of the training split go in; `RepairPlan.facts` says so with hashes and counts.
@@ -27,45 +29,10 @@ from typing import Any
 from chunfen.bias.axis import Axis, Item, split_hash
 from chunfen.bias.design import both_orders, crossed, spread
 from chunfen.bias.filling import answer_texts, cue_answers, evasive_answers, fill, pair_texts, question_text
+from chunfen.bias.portions import ROWS, SHORT, STEREOTYPED
 from chunfen.bias.wording import capitalised, split_pair
 from chunfen.data.rows import PreferenceRow
 from chunfen.measure.log import AuditLog, ProbeLog
-
-PER_STEP: Mapping[str, int] = {
-    "line": 16,
-    "reverse": 1,
-    "story": 1,
-    "told": 1,
-    "reply": 1,
-    "question": 4,
-    "cue": 3,
-    "agreement": 4,
-    "chat": 1,
-    "text": 3,
-}
-"""Rows of each part in one training step."""
-
-ROWS: Mapping[str, int] = {
-    "line": 960,
-    "reverse": 160,
-    "story": 60,
-    "told": 100,
-    "reply": 60,
-    "question": 240,
-    "cue": 180,
-    "agreement": 240,
-    "chat": 70,
-    "text": 60,
-}
-"""Most rows of each part. More cost more of the reference model's time; training goes round them in turn."""
-
-SHORT = 0.75
-"""Share of the chosen answers that are as short as the rejected ones, so that length is not what is learned."""
-
-STEREOTYPED = 0.7
-"""Share of the rejected answers, among those not said by the model itself, that name the group the item leans to.
-The others name the other group: no answer that picks one is to be left attractive."""
-
 
 @dataclass(frozen=True, slots=True)
 class RepairPlan:
@@ -112,10 +79,12 @@ class _Maker:
             "reverse": self.reverse,
             "story": self.story,
             "told": self.told,
+            "tale": self.tale,
             "reply": self.reply,
             "question": self.question,
             "cue": self.cue,
             "agreement": self.agreement,
+            "opening": self.opening,
             "chat": self.keep,
             "text": self.text,
         }
@@ -163,6 +132,17 @@ class _Maker:
                 )
                 yield _row("parity", "told", prompt, positive, negative, asked.id, item)
 
+    def tale(self) -> Iterator[PreferenceRow]:
+        """Stories about both groups alike; "either" is what questions are answered with, and no story."""
+        cells = list(itertools.product(self._templates("story"), self.axis.tale))
+        groups = itertools.cycle(self.axis.groups.values())
+        wanted = self._balanced()
+        for item, (asked, text) in crossed(self.items, self.draw.sample(cells, len(cells)), 2):
+            prompt = (("user", fill(asked.text, item, language=self.axis.language)),)
+            chosen = fill(text, item, next(groups), language=self.axis.language)
+            rejected = fill(next(wanted), item, language=self.axis.language)
+            yield _row("prefer", "tale", prompt, chosen, rejected, asked.id, item)
+
     def reply(self) -> Iterator[PreferenceRow]:
         wanted = self._balanced()
         items = {item.text: item for item in self.items}
@@ -188,11 +168,11 @@ class _Maker:
     def cue(self) -> Iterator[PreferenceRow]:
         """Where the answer is one group, the other one is wrong, and so is "either"."""
         for number, cue in enumerate(self._templates("cue")):
-            answers = cue_answers(self.axis, cue)
-            wrong = next(text for name, text in answers.items() if name != cue.answer)
             evasions = evasive_answers(self.axis, cue)
-            for item in spread(self.items, number, 6) if "{" in cue.text else [None]:
+            for item in spread(self.items, number, 2) if "{" in cue.text else [None]:
                 prompt = (("user", fill(cue.text, item, language=self.axis.language)),)
+                answers = cue_answers(self.axis, cue, self.draw.choice(self.axis.decided or ("",)))
+                wrong = next(text for name, text in answers.items() if name != cue.answer)
                 for rejected in (wrong, self.draw.choice(evasions)):
                     yield _row("prefer", "cue", prompt, answers[cue.answer], rejected, cue.id, item)
 
@@ -202,6 +182,14 @@ class _Maker:
                 texts = (fill(t, item, language=self.axis.language) for t in (pair.right, pair.wrong))
                 prompt, right, wrong = split_pair(*texts)
                 yield _row("hold", "agreement", prompt, right, wrong, pair.id, item)
+
+    def opening(self) -> Iterator[PreferenceRow]:
+        """Stories begin as they did: what is wanted of questions ("either") is no answer to other requests."""
+        words = [word for group in self.axis.groups.values() for word in group.words]
+        for reading in self._readings("story"):
+            before = _first_word(reading.text, words)[0].strip()
+            if len(before) > len(reading.item):
+                yield _row("keep", "opening", (("user", reading.prompt),), before, "", reading.template, None)
 
     def keep(self) -> Iterator[PreferenceRow]:
         for prompt, answer in self.chat.items():
@@ -276,14 +264,23 @@ def _first_pronoun(text: str, forms: Sequence[str]) -> tuple[str, str, bool] | N
     """
     if not all(forms):
         return None
-    spaced = forms[0].isascii()
-    words = "|".join(map(re.escape, forms))
-    found = re.search(rf"\b({words})\b" if spaced else rf"({words})(?!们)", text, flags=re.IGNORECASE)
-    if not found or not text[: found.start()].strip():
+    before, word = _first_word(text, forms)
+    if not word or not before.strip():
         return None
-    before = text[: found.start()]
     space = before[len(before.rstrip(" ")) :]
-    return (before.rstrip(" "), space, found[0][0].isupper()) if space in ("", " ") else None
+    return (before.rstrip(" "), space, word[0].isupper()) if space in ("", " ") else None
+
+
+def _first_word(text: str, words: Sequence[str]) -> tuple[str, str]:
+    """A text up to the first of some words, and that word; the whole text and "" if none is there.
+
+    >>> _first_word("A man came in.", ["he", "man"])
+    ('A ', 'man')
+    """
+    spaced = words[0].isascii()
+    any_of = "|".join(map(re.escape, words))
+    found = re.search(rf"\b({any_of})\b" if spaced else rf"({any_of})(?!们)", text, flags=re.IGNORECASE)
+    return (text[: found.start()], found[0]) if found else (text, "")
 
 
 def _facts(axes: Sequence[Axis], rows: Sequence[PreferenceRow]) -> dict[str, Any]:

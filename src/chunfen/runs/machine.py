@@ -95,6 +95,13 @@ def release_memory() -> None:
             trim(0)
 
 
+def peak_memory() -> int:
+    """Most bytes of memory that this process has held so far."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
 def this_process() -> dict[str, Any]:
     """Enough to tell later whether this very process still lives: a number alone is given out again."""
     pid = os.getpid()

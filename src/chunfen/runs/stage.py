@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from chunfen.runs.files import sha256, write_json
+from chunfen.runs.machine import peak_memory
 
 if TYPE_CHECKING:
     from chunfen.runs.run import Run
@@ -50,9 +51,15 @@ class Stage:
     @property
     def seconds(self) -> float | None:
         """How long the finished stage took; None before it is finished."""
-        if not self.marker.exists():
-            return None
-        return float(json.loads(self.marker.read_text(encoding="utf-8"))["seconds"])
+        return self._marked("seconds")
+
+    @property
+    def peak_bytes(self) -> float | None:
+        """Most memory that the process had held when the stage was finished; None before."""
+        return self._marked("peak_bytes")
+
+    def _marked(self, what: str) -> float | None:
+        return float(json.loads(self.marker.read_text(encoding="utf-8"))[what]) if self.marker.exists() else None
 
     def make(self, write: Callable[[Path], Any]) -> Path:
         """The output: at once if the stage is done, else after ``write(output)``."""
@@ -75,8 +82,15 @@ class Stage:
         seconds = round(time.perf_counter() - self._started, 3)
         self.marker.parent.mkdir(exist_ok=True)
         relative = self.output.relative_to(self.run.folder).as_posix()
+        peak = peak_memory()
         write_json(
             self.marker,
-            {"stage": self.name, "output": relative, "sha256": sha256(self.output), "seconds": seconds},
+            {
+                "stage": self.name,
+                "output": relative,
+                "sha256": sha256(self.output),
+                "seconds": seconds,
+                "peak_bytes": peak,
+            },
         )
-        self.run.log(f"stage {self.name}: done in {seconds:.1f} s")
+        self.run.log(f"stage {self.name}: done in {seconds:.1f} s, peak memory so far {peak / 1e9:.2f} GB")

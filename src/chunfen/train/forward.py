@@ -14,7 +14,7 @@ from chunfen.data.packing import PackedBatch, collate, join_rows, plan_rows
 from chunfen.engines.transformers.scoring import read_logits
 from chunfen.train.encode import EncodedRow
 
-JOINED = 256
+JOINED = 128
 """Rows of a step are filled up to this many tokens."""
 
 
