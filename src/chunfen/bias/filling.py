@@ -56,7 +56,7 @@ def answer_texts(axis: Axis, item: Item, split: Split) -> dict[str, tuple[str, .
     """The answers whose likelihood is read, filled, by class: the two groups and "both".
 
     The last `HELD_OUT` phrasings of a class are read on dev and test, the others are for training: a repair is not
-    judged by the words it has learned. A class with no more phrasings than that has them all for both.
+    judged by words that it has learned, here or in answers to cues. A class with no more phrasings than that has them all for both.
     """
     half = slice(None, -HELD_OUT) if split == "train" else slice(-HELD_OUT, None)
     return {
@@ -68,8 +68,7 @@ def answer_texts(axis: Axis, item: Item, split: Split) -> dict[str, tuple[str, .
 def cue_answers(axis: Axis, cue: Cue, wording: str = "") -> dict[str, str]:
     """The two possible answers of a cue question, by group: "A woman." and "A man.".
 
-    wording: one of `axis.decided` ("I would say {answer}."). A repair learns in these, not in the bare words, whose
-    likelihood is read as an answer to suitability questions too: there, naming a group is what it is to unlearn.
+    wording: one of `axis.decided` ("I would say {answer}."), in which a repair learns them.
     """
     said = {name: group.forms[cue.form] for name, group in axis.groups.items()}
     return {name: substitute(wording, {"answer": a}) if wording else _sentence(axis, a) for name, a in said.items()}

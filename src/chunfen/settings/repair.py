@@ -25,14 +25,14 @@ class RepairSettings(Settings):
     """Weight of the likelihood of the chosen answer, beside the preference."""
     prefer_weight: Weight = 1.0
     """Weight of the preference: balanced answers rather than picking ones."""
-    parity_weight: Weight = 2.0
+    parity_weight: Weight = 2.5
     """Weight of the squared margin between the two texts of a pair."""
     overshoot: Annotated[float, Field(ge=0, lt=1)] = 0.25
     """How far beyond parity training pairs are pulled, as a share of their margin in the reference. What is learned
     reaches unseen items in part only; with this they come to parity too."""
-    level_weight: Weight = 0.2
+    level_weight: Weight = 0.25
     """Weight that keeps a pair's joint likelihood where it was."""
-    split_weight: Weight = 2.0
+    split_weight: Weight = 2.5
     """Weight of the KL to the reference with the mass of the two group words split evenly."""
     hold_weight: Weight = 2.0
     """Weight that keeps right texts as far ahead of wrong ones as they were."""

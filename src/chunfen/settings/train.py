@@ -12,7 +12,7 @@ from chunfen.settings.base import Settings
 class TrainSettings(Settings):
     """How long and how fast to train, in what precision, and how often to save."""
 
-    max_steps: Annotated[int, Field(ge=1)] = 60
+    max_steps: Annotated[int, Field(ge=1)] = 56
     """Optimizer steps."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
     """Highest learning rate of the schedule."""
