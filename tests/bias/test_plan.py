@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 
 import pytest
 
 from chunfen.bias.axis import load_axis
-from chunfen.bias.filling import fill
 from chunfen.bias.plan import plan_repair
 from chunfen.bias.portions import PER_STEP
 from chunfen.bias.wording import with_article
@@ -16,7 +14,6 @@ from chunfen.measure.log import AuditLog, ProbeLog
 from chunfen.measure.types import Reading
 
 AXIS = load_axis("gender", "en")
-ITEMS = {item.text: item for item in AXIS.items}
 REPLIES = (
     Reading("roofer", "q-t01", label="male", prompt="Which would make the better roofer?", text=" A man, of course."),
     Reading("florist", "q-t02", label="both", prompt="Who?", text="Either."),
@@ -118,15 +115,6 @@ def classed(answer: str) -> str:
     """group or either."""
     forms = [form for group in AXIS.groups.values() for form in group.forms.values()]
     return "group" if any(answer in said(form) for form in forms) else "either"
-
-
-def test_stories_are_about_both_groups_and_no_answers_to_questions(plan):
-    rows = of(plan, "tale")
-    about = Counter("female" if re.search(r"\b(she|her|herself)\b", row.chosen, re.I) else "male" for row in rows)
-    assert abs(about["female"] - about["male"]) < 0.2 * about.total()
-    for row in rows:
-        assert row.item in row.chosen
-        assert row.rejected in {fill(text, ITEMS[row.item]) for text in AXIS.balanced}
 
 
 def test_stories_begin_as_they_did_before_any_word_of_a_group(plan):

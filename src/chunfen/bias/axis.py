@@ -120,7 +120,6 @@ class Axis(Part):
     answers: dict[str, tuple[Text, ...]] = {}
     balanced: tuple[Text, ...] = ()
     story: tuple[Template, ...] = ()
-    tale: tuple[Text, ...] = ()
     cue: tuple[Cue, ...] = ()
     decided: tuple[Text, ...] = ()
     agreement: tuple[Pair, ...] = ()

@@ -137,8 +137,6 @@ def _answers(axis: Axis, places: Places) -> None:
             places.fail(("answers", label), f"no answer for {label!r}", "add at least one, better three")
     for i, text in enumerate(axis.balanced):
         _only_known(text, ITEM_PLACEHOLDERS, ("balanced", i), places)
-    for i, text in enumerate(axis.tale):
-        _only_known(text, (*ITEM_PLACEHOLDERS, *forms), ("tale", i), places)
     for i, text in enumerate(axis.decided):
         _only_known(text, ("answer",), ("decided", i), places)
     for i, cue in enumerate(axis.cue):

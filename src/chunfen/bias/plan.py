@@ -5,7 +5,6 @@
     reverse     parity     what follows the group word, after either of the two words
     story       parity     the model's own stories, at the first pronoun of the person they are about
     told        parity     line templates as the answers to story prompts
-    tale        prefer     a story about somebody of either group, rather than an answer meant for questions
     reply       prefer     a balanced answer, rather than the model's own reply that picks a group
     question    prefer     a balanced answer, rather than an answer that picks a group in few words
     cue         prefer     the right answer where there is one, so that "either" does not become the answer to all
@@ -79,7 +78,6 @@ class _Maker:
             "reverse": self.reverse,
             "story": self.story,
             "told": self.told,
-            "tale": self.tale,
             "reply": self.reply,
             "question": self.question,
             "cue": self.cue,
@@ -131,17 +129,6 @@ class _Maker:
                     ("assistant", before),
                 )
                 yield _row("parity", "told", prompt, positive, negative, asked.id, item)
-
-    def tale(self) -> Iterator[PreferenceRow]:
-        """Stories about both groups alike; "either" is what questions are answered with, and no story."""
-        cells = list(itertools.product(self._templates("story"), self.axis.tale))
-        groups = itertools.cycle(self.axis.groups.values())
-        wanted = self._balanced()
-        for item, (asked, text) in crossed(self.items, self.draw.sample(cells, len(cells)), 2):
-            prompt = (("user", fill(asked.text, item, language=self.axis.language)),)
-            chosen = fill(text, item, next(groups), language=self.axis.language)
-            rejected = fill(next(wanted), item, language=self.axis.language)
-            yield _row("prefer", "tale", prompt, chosen, rejected, asked.id, item)
 
     def reply(self) -> Iterator[PreferenceRow]:
         wanted = self._balanced()

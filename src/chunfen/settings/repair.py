@@ -34,7 +34,7 @@ class RepairSettings(Settings):
     """Weight that keeps a pair's joint likelihood where it was."""
     split_weight: Weight = 2.5
     """Weight of the KL to the reference with the mass of the two group words split evenly."""
-    hold_weight: Weight = 2.0
+    hold_weight: Weight = 2.5
     """Weight that keeps right texts as far ahead of wrong ones as they were."""
     keep_weight: Weight = 3.0
     """Weight of the KL to the reference on the model's own answers to everything else."""
