@@ -56,7 +56,8 @@ def answer_texts(axis: Axis, item: Item, split: Split) -> dict[str, tuple[str, .
     """The answers whose likelihood is read, filled, by class: the two groups and "both".
 
     The last `HELD_OUT` phrasings of a class are read on dev and test, the others are for training: a repair is not
-    judged by words that it has learned, here or in answers to cues. A class with no more phrasings than that has them all for both.
+    judged by words that it has learned, here or in answers to cues. A class with no more phrasings than that has them
+    all for both.
     """
     half = slice(None, -HELD_OUT) if split == "train" else slice(-HELD_OUT, None)
     return {
