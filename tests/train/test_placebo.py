@@ -1,4 +1,4 @@
-"""A placebo: an adapter trained like a repair, on labels that say nothing of the items, leaves the slope where it was."""
+"""A placebo: an adapter trained like a repair, on labels that say nothing of the items, leaves the slope as it was."""
 
 from __future__ import annotations
 

@@ -33,6 +33,7 @@ from chunfen.bias.wording import capitalised, split_pair
 from chunfen.data.rows import PreferenceRow
 from chunfen.measure.log import AuditLog, ProbeLog
 
+
 @dataclass(frozen=True, slots=True)
 class RepairPlan:
     """rows: what is trained on. facts: counts per part, hashes of the splits, head nouns shared with held-out items."""
@@ -200,7 +201,7 @@ class _Maker:
             yield from self.draw.sample(self.axis.balanced, len(self.axis.balanced))
 
     def _leaning(self, item: Item) -> str:
-        """A group to be named by a rejected answer; with the probability `STEREOTYPED` the one that the item leans to."""
+        """A group to be named by a rejected answer; with probability `STEREOTYPED` the one that the item leans to."""
         leaning = self.axis.positive if item.x > 0.5 else self.axis.negative
         other = self.axis.negative if leaning == self.axis.positive else self.axis.positive
         return leaning if self.draw.random() < STEREOTYPED else other
