@@ -49,7 +49,7 @@ def lines() -> list[PreferenceRow]:
 
 def labelled(rows: Sequence[PreferenceRow], label: Label) -> list[PreferenceRow]:
     return [
-        replace(row, objective="prefer", chosen=row.chosen, rejected=row.rejected)
+        replace(row, objective="prefer")
         if label(row, number % PER_ITEM)
         else replace(row, objective="prefer", chosen=row.rejected, rejected=row.chosen)
         for number, row in enumerate(rows)

@@ -56,7 +56,7 @@ class PreferenceTrainer(Trainer):
         **kwargs: Any,
     ) -> None:
         super().__init__(data_collator=lambda steps: {"rows": torch.tensor(steps[0])}, **kwargs)
-        self.rows, self.reference, self.weights, self.tree = rows, reference, objective, tree
+        self.rows, self.reference, self.settings, self.tree = rows, reference, objective, tree
         self.model_accepts_loss_kwargs = False  # so that the losses of a step's parts are averaged
         self.watched: dict[str, float] = {}
 
@@ -71,7 +71,7 @@ class PreferenceTrainer(Trainer):
         chosen = inputs["rows"].tolist()
         batch = pack_rows([self.rows[k] for k in chosen], tree=self.tree)
         scored = score_rows(model, batch, tree=self.tree)
-        losses, watched = batch_losses(batch, scored, self.reference.of(chosen), self.weights)
+        losses, watched = batch_losses(batch, scored, self.reference.of(chosen), self.settings)
         self.watched = {name: float(value) for name, value in watched.items()}
         loss = losses.mean()
         if not torch.isfinite(loss):
