@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import zipfile
 from pathlib import Path
@@ -108,7 +109,12 @@ def test_a_damaged_copy_is_not_used_when_it_cannot_be_mended(damaged_model, offl
 @pytest.mark.slow
 def test_a_damaged_copy_is_fetched_again(damaged_model, default_model_dir):
     assert fetch("smollm2-135m-instruct") == damaged_model
-    original = (default_model_dir / "config.json").read_text()
-    assert (damaged_model / "config.json").read_text() == original
+    assert _config(damaged_model) == _config(default_model_dir)
     found = manifest.read(damaged_model / manifest.NAME)
     assert found is not None and found.damaged(full=True) == []
+
+
+def _config(folder: Path) -> dict[str, object]:
+    """What config.json says of the model. A cache may be older than the library that reads it, which signs the file."""
+    config = json.loads((folder / "config.json").read_text())
+    return {key: value for key, value in config.items() if key != "transformers_version"}
