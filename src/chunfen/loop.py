@@ -11,9 +11,8 @@ with the first step whose output is not there.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from chunfen.measure.log import AuditLog, Verdict
 from chunfen.runs import Run
@@ -23,8 +22,6 @@ from chunfen.settings.commands import AuditCommand, BalanceCommand, RepairComman
 from chunfen.settings.model import ModelSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from chunfen.bias.axis import Axis
     from chunfen.engines.transformers import TransformersEngine
     from chunfen.measure.types import Probe, Split
@@ -38,7 +35,8 @@ QUICK_ITEMS, QUICK_STEPS, QUICK_RESAMPLES = 10, 8, 500
 def audit(settings: AuditCommand, run: Run) -> AuditLog:
     """Measure a model's bias on held-out items. The log stays in the run folder as before.json, with a report."""
     settings = _quickened(settings)
-    log = _audited(settings, run, "before", probes=_bias_probes(settings), split=settings.split)
+    with _Model(settings) as model:
+        log = _audited(settings, run, "before", model, probes=_bias_probes(settings), split=settings.split)
     _report(settings, run)
     return log
 
@@ -46,18 +44,21 @@ def audit(settings: AuditCommand, run: Run) -> AuditLog:
 def repair(settings: RepairCommand, run: Run) -> Path:
     """Plan a repair from what the training split shows, and train it. Returns the adapter folder."""
     settings = _quickened(settings)
-    axes = _spoken(settings, run)
-    run.stage("plan", "rows.jsonl").make(lambda path: _plan(settings, run, axes, path))
-    return run.stage("training", "adapter").make(lambda path: _train(settings, run, path))
+    with _Model(settings) as model:
+        _planned(settings, run, model)
+    return _trained(settings, run)
 
 
 def balance(settings: BalanceCommand, run: Run) -> Verdict:
     """Audit, repair, audit again, judge, report. Returns the verdict; everything else is in the run folder."""
     settings = _quickened(settings)
     probes = [*_bias_probes(settings), *_guards(settings)]
-    before = _audited(settings, run, "before", probes=probes, split=settings.split)
-    adapter = repair(settings, run)
-    after = _audited(settings, run, "after", probes=probes, split=settings.split, adapter=adapter)
+    with _Model(settings) as model:
+        before = _audited(settings, run, "before", model, probes=probes, split=settings.split)
+        _planned(settings, run, model)
+    adapter = _trained(settings, run)
+    with _Model(settings, adapter) as model:
+        after = _audited(settings, run, "after", model, probes=probes, split=settings.split)
     verdict = _judged(settings, run, before, after)
     _report(settings, run)
     return verdict
@@ -121,43 +122,55 @@ def _guards(settings: AuditSettings) -> list[Probe]:
     return guards(without=(settings.axis,))
 
 
-def _audited(
-    settings: Any, run: Run, name: str, *, probes: Sequence[Probe], split: Split, adapter: Path | None = None
-) -> AuditLog:
+def _audited(settings: Any, run: Run, name: str, model: _Model, *, probes: Sequence[Probe], split: Split) -> AuditLog:
     """The audit of this name in the run folder, measured now if it is not there."""
 
     def measured(path: Path) -> None:
         from chunfen.measure.run import measure
 
-        with _engine(settings, adapter) as engine:
-            run.record(**{f"fingerprint_{name}": engine.fingerprint()})
-            measure(
-                engine,
-                probes,
-                split=split,
-                seed=settings.seed,
-                resamples=settings.resamples,
-                limit=settings.limit,
-                cache=run.folder / "cache" / name,
-                progress=run.progress,
-                target=settings.model + (" + repair" if adapter else ""),
-                settings=settings.model_dump(mode="json"),
-                quick=settings.quick,
-            ).save(path)
+        engine = model.engine()
+        run.record(**{f"fingerprint_{name}": engine.fingerprint()})
+        measure(
+            engine,
+            probes,
+            split=split,
+            seed=settings.seed,
+            resamples=settings.resamples,
+            limit=settings.limit,
+            cache=run.folder / "cache" / name,
+            progress=run.progress,
+            target=settings.model + (" + repair" if model.adapter else ""),
+            settings=settings.model_dump(mode="json"),
+            quick=settings.quick,
+        ).save(path)
 
     return AuditLog.load(run.stage(name, f"{name}.json").make(measured))
 
 
-@contextmanager
-def _engine(settings: Any, adapter: Path | None = None) -> Iterator[TransformersEngine]:
-    """An engine for the model of the settings, for as long as it is needed."""
-    from chunfen.engines.transformers import TransformersEngine
+class _Model:
+    """The model of the settings, as it is or with an adapter: loaded when it is first asked, given up at the end."""
 
-    yield TransformersEngine(_loaded(settings, adapter, settings.torch_dtype), batch_tokens=settings.batch_tokens)
-    release_memory()
+    def __init__(self, settings: Any, adapter: Path | None = None) -> None:
+        self.settings, self.adapter = settings, adapter
+        self._engine: TransformersEngine | None = None
+
+    def engine(self) -> TransformersEngine:
+        from chunfen.engines.transformers import TransformersEngine
+
+        if self._engine is None:
+            loaded = _loaded(self.settings, self.adapter, self.settings.torch_dtype)
+            self._engine = TransformersEngine(loaded, batch_tokens=self.settings.batch_tokens)
+        return self._engine
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._engine = None
+        release_memory()
 
 
-def _loaded(settings: ModelSettings, adapter: Path | None, torch_dtype: str) -> Any:
+def _loaded(settings: ModelSettings, adapter: Path | None, torch_dtype: str, attn_impl: str = "") -> Any:
     from chunfen.models.loading import load_model
 
     return load_model(
@@ -166,7 +179,7 @@ def _loaded(settings: ModelSettings, adapter: Path | None, torch_dtype: str) -> 
         hub=settings.hub,
         revision=settings.revision,
         torch_dtype=torch_dtype,  # type: ignore[arg-type]
-        attn_impl=settings.attn_impl,
+        attn_impl=attn_impl or settings.attn_impl,  # type: ignore[arg-type]
         device=settings.device,
         trust_remote_code=settings.trust_remote_code,
         system=settings.system,
@@ -176,11 +189,20 @@ def _loaded(settings: ModelSettings, adapter: Path | None, torch_dtype: str) -> 
 # ----------------------------------------------------------------------------------------------------- repairing
 
 
-def _spoken(settings: RepairCommand, run: Run) -> list[Axis]:
+def _planned(settings: RepairCommand, run: Run, model: _Model) -> None:
+    axes = _spoken(settings, run, model)
+    run.stage("plan", "rows.jsonl").make(lambda path: _plan(settings, run, axes, model, path))
+
+
+def _trained(settings: RepairCommand, run: Run) -> Path:
+    return run.stage("training", "adapter").make(lambda path: _train(settings, run, path))
+
+
+def _spoken(settings: RepairCommand, run: Run, model: _Model) -> list[Axis]:
     """The axis in the languages that the model was found to speak; measured now if no audit has said so yet."""
     from chunfen.errors import ChunfenError
 
-    log = _audited(settings, run, "train", probes=_bias_probes(settings, ("reply", "story")), split="train")
+    log = _audited(settings, run, "train", model, probes=_bias_probes(settings, ("reply", "story")), split="train")
     spoken = {p.language for p in log.probes if p.role == "endpoint" and any(r.measurable for r in p.results)}
     axes = [axis for axis in _axes(settings) if axis.language in spoken]
     if not axes:
@@ -191,7 +213,7 @@ def _spoken(settings: RepairCommand, run: Run) -> list[Axis]:
     return axes
 
 
-def _plan(settings: RepairCommand, run: Run, axes: Sequence[Axis], path: Path) -> None:
+def _plan(settings: RepairCommand, run: Run, axes: Sequence[Axis], model: _Model, path: Path) -> None:
     """rows.jsonl: what the training split shows, turned into rows, with the model's own answers to keep."""
     from chunfen.bias.plan import plan_repair
     from chunfen.bias.portions import PER_STEP, ROWS
@@ -201,8 +223,7 @@ def _plan(settings: RepairCommand, run: Run, axes: Sequence[Axis], path: Path) -
     most = {part: min(ROWS[part], count * settings.max_steps) for part, count in PER_STEP.items()}
     prompts = [t.text for axis in axes for t in axis.chat if t.split == "train"][: most["chat"]]
     greedy = Sampling(max_new_tokens=48, temperature=0.0, seed=settings.seed)
-    with _engine(settings) as engine:
-        replies = engine.generate([Request((("user", prompt),), sampling=greedy) for prompt in prompts])
+    replies = model.engine().generate([Request((("user", prompt),), sampling=greedy) for prompt in prompts])
     chat = {prompt: reply.texts[0] for prompt, reply in zip(prompts, replies, strict=True)}
     log = AuditLog.load(run.folder / "train.json")
     plan = plan_repair(axes, log, chat, rows_per_part=most, seed=settings.seed)
@@ -218,7 +239,7 @@ def _train(settings: RepairCommand, run: Run, path: Path) -> None:
     dtype = _train_dtype(settings)
     run.record(train_dtype=dtype)
     train_repair(
-        _loaded(settings, None, dtype),
+        _loaded(settings, None, dtype, _train_attention(settings)),
         read_rows(run.folder / "rows.jsonl"),
         adapter=path,
         work=run.folder / "training",
@@ -241,6 +262,14 @@ def _train_dtype(settings: RepairCommand) -> str:
         return settings.train_dtype
     native = torch.cuda.is_available() or "avx512_bf16" in _cpu_flags() or "amx_bf16" in _cpu_flags()
     return "bfloat16" if native else "float32"
+
+
+def _train_attention(settings: RepairCommand) -> str:
+    """Plain matrix products on a processor: for texts as short as these, SDPA's backward pass there is slower."""
+    from chunfen.models.loading import pick_device
+
+    plain = settings.attn_impl == "auto" and pick_device(settings.device).type == "cpu"
+    return "eager" if plain else settings.attn_impl
 
 
 def _cpu_flags() -> str:

@@ -64,6 +64,20 @@ def test_a_token_without_probability_is_never_drawn():
         assert choose(logits, torch.tensor([u], dtype=torch.float64)).item() == 1
 
 
+@pytest.mark.parametrize("vocabulary", [1, 255, 256, 257, 1000])
+def test_a_large_vocabulary_is_inverted_like_a_small_one(vocabulary):
+    """Against the plain sum over all tokens, with most of them ruled out."""
+    logits = torch.randn(300, vocabulary, generator=torch.Generator().manual_seed(0)) * 4
+    logits[:, 1::2] = -torch.inf
+    uniform = torch.from_numpy(uniforms(1, "inversion", 0, 300))
+    uniform[:2] = torch.tensor([0.0, np.nextafter(1, 0)])
+    cumulative = logits.softmax(-1).double().cumsum(-1)
+    plain = (cumulative <= uniform[:, None] * cumulative[:, -1:]).sum(-1)
+    found = choose(logits, uniform)
+    assert (found % 2 == 0).all()
+    assert torch.equal(found[2:], plain[2:])
+
+
 def test_random_numbers_belong_to_seed_prompt_and_sample():
     chat = (("user", "Hi"),)
     all_different = [

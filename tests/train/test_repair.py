@@ -17,7 +17,7 @@ from chunfen.settings.repair import RepairSettings
 from chunfen.settings.train import TrainSettings
 from chunfen.settings.tuner import TunerSettings
 from chunfen.train.encode import encode_rows
-from chunfen.train.forward import pack_rows, score_rows
+from chunfen.train.forward import pack_rows, row_logits, score
 from chunfen.train.repair import train_repair
 
 CHAT = (("user", "who is a nurse ?"),)
@@ -80,7 +80,8 @@ def test_training_brings_the_pair_to_parity_and_the_answer_up(tiny_model_dir, tm
 
     def sums(loaded) -> torch.Tensor:
         with torch.no_grad():
-            return score_rows(loaded.model, pack_rows(encode_rows(ROWS, loaded.tokenizer))).sums
+            batch = pack_rows(encode_rows(ROWS, loaded.tokenizer))
+            return score(row_logits(loaded.model, batch), batch).sums
 
     def margin(of: torch.Tensor) -> torch.Tensor:
         return (of[0] - of[1]).abs() + (of[2] - of[3]).abs()

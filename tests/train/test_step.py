@@ -8,8 +8,9 @@ import torch
 from chunfen.data.rows import PreferenceRow
 from chunfen.settings.repair import RepairSettings
 from chunfen.train.encode import EncodedRow, EncodedText
-from chunfen.train.forward import Scored, pack_rows, score_rows
-from chunfen.train.objective import LEAD, batch_losses
+from chunfen.train.forward import Scored, pack_rows, row_logits, score
+from chunfen.train.logprobs import token_logprobs
+from chunfen.train.objective import LEAD, batch_losses, needs_reference
 from chunfen.train.reference import Reference, compute_reference
 from engines.families import tiny
 
@@ -58,7 +59,8 @@ def logprob(model, text: EncodedText) -> torch.Tensor:
 @pytest.mark.parametrize("tree", [True, False])
 def test_packed_texts_score_as_they_do_alone(model, tree):
     with torch.no_grad():
-        scored = score_rows(model, pack_rows(ROWS, tree=tree), tree=tree)
+        batch = pack_rows(ROWS, tree=tree)
+        scored = score(row_logits(model, batch, tree=tree), batch)
         alone = torch.stack([logprob(model, text) for row in ROWS for text in row.texts])
     torch.testing.assert_close(scored.sums, alone, atol=1e-4, rtol=0)
 
@@ -83,7 +85,8 @@ def test_losses_and_gradients_are_those_of_the_formulas(model, loss_type):
     noise = 0.4 * torch.randn(5, 2, generator=torch.Generator().manual_seed(0))
     shifted = Reference(reference.sums + noise, reference.ids, reference.target, reference.begin)
 
-    losses, _ = batch_losses(batch, score_rows(model, batch), shifted.of(range(5)), objective)
+    kept, words, target = shifted.of(range(5))
+    losses, _ = batch_losses(batch, score(row_logits(model, batch), batch, words), (kept, target), objective)
     ours = torch.autograd.grad(losses.sum(), model.get_input_embeddings().weight)[0]
 
     def margin(row: EncodedRow) -> torch.Tensor:
@@ -127,9 +130,8 @@ def test_what_is_held_pulls_only_where_it_fell_behind():
     """Gradients of a hold row: none while its lead has grown by LEAD, and towards the right text below that."""
     for gain, pulls in ((LEAD + 0.1, False), (LEAD - 0.1, True)):
         sums = torch.tensor([-1.0 + gain, -3.0], requires_grad=True)
-        scored = Scored(sums, sums, torch.zeros(0, 3), torch.zeros(0))
-        empty = torch.zeros(0, 1, dtype=torch.long), torch.zeros(0, 1)
-        reference = (torch.tensor([[-1.0, -3.0]]), *empty)
+        scored = Scored(sums, sums, torch.zeros(0, 1))
+        reference = (torch.tensor([[-1.0, -3.0]]), torch.zeros(0, 1))
         losses, watched = batch_losses(pack_rows([HOLD]), scored, reference, RepairSettings())
         losses.sum().backward()
         assert (sums.grad[0] < 0) == pulls == (sums.grad[1] > 0)
@@ -145,6 +147,25 @@ def test_the_reference_splits_the_two_words_evenly_and_keeps_the_rest(model):
     torch.testing.assert_close(target[0, :2], true[[40, 41]].mean().repeat(2), atol=1e-5, rtol=0)
     torch.testing.assert_close(target[0, 2:], true[words[0, 2:]], atol=1e-5, rtol=0)
     torch.testing.assert_close(sums[0, 0], logprob(model, PARITY.texts[0]), atol=1e-4, rtol=0)
+
+
+def test_rows_that_need_no_reference_are_not_asked_about(model):
+    simpo, dpo = (RepairSettings(loss_type=loss_type) for loss_type in ("simpo", "dpo"))
+    whole = compute_reference(model, ROWS, needed=lambda row: needs_reference(row, dpo))
+    some = compute_reference(model, ROWS, needed=lambda row: needs_reference(row, simpo))
+    assert some.sums[0].tolist() == [0.0, 0.0] != whole.sums[0].tolist()
+    for one, other in zip(some.of(range(1, 5)), whole.of(range(1, 5)), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
+    none = compute_reference(model, [PREFER], needed=lambda row: needs_reference(row, simpo))
+    assert [len(part) for part in none.of([0])] == [1, 0, 0]
+
+
+def test_log_probabilities_have_the_gradients_of_log_softmax():
+    """Against numerical differentiation; positions that are read twice, and one that is not read."""
+    logits = torch.randn(40, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)
+    row, token = torch.tensor([0, 3, 3, 3, 39]), torch.tensor([6, 1, 1, 2, 0])
+    torch.testing.assert_close(token_logprobs(logits, row, token), logits.log_softmax(-1)[row, token])
+    assert torch.autograd.gradcheck(lambda x: token_logprobs(x, row, token), (logits,))
 
 
 def test_a_reference_is_kept_as_it_was_computed(model, tmp_path):

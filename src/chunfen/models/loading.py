@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -67,6 +68,7 @@ def load_model(
     folders = [_adapter_folder(str(adapter)) for adapter in adapters]
     path = fetch(spec, hub=hub, revision=revision)
     quiet()
+    _forget_kernels()
     target = pick_device(device)
     dtype = pick_dtype(torch_dtype, target)
     tokenizer, plain = _read(path, dtype, attn_impl, trust_remote_code)
@@ -81,6 +83,11 @@ def load_model(
         system=system,
         adapters=tuple(folders),
     )
+
+
+def _forget_kernels() -> None:
+    """oneDNN keeps its kernels for the last 1024 shapes, some 0.5 GB. Batches of texts have ever new shapes."""
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")  # read once, at the first product of matrices
 
 
 def pick_device(device: str) -> torch.device:

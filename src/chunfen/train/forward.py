@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from peft.helpers import disable_input_dtype_casting
 from torch import Tensor
 
 from chunfen.data.packing import PackedBatch, collate, join_rows, plan_rows
 from chunfen.engines.transformers.scoring import read_logits
 from chunfen.train.encode import EncodedRow
+from chunfen.train.logprobs import token_logprobs
 
 JOINED = 128
 """Rows of a step are filled up to this many tokens."""
@@ -69,29 +72,41 @@ def distributions(row: EncodedRow) -> range:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """sums, means [texts]: the log-probability of each text, whole and per token. logits [kept, vocabulary] and their
-    normalisers [kept]: the wanted distributions."""
+    """sums, means [texts]: the log-probability of each text, whole and per token.
+    kept [kept, K]: log-probabilities of the K tokens asked for at each wanted distribution."""
 
     sums: Tensor
     means: Tensor
-    logits: Tensor
-    normalisers: Tensor
-
-    def logprobs_of(self, ids: Tensor) -> Tensor:
-        """Log-probabilities of tokens ids [kept, K] at the wanted positions."""
-        return self.logits.gather(-1, ids) - self.normalisers[:, None]
+    kept: Tensor
 
 
-def score_rows(model: Any, batch: TextBatch, *, tree: bool = True) -> Scored:
-    """The forward pass; gradients flow if they are on."""
-    logits = read_logits(model, batch.packed, tree=tree).float()
+def row_logits(model: Any, batch: TextBatch, *, tree: bool = True) -> Tensor:
+    """The forward pass: logits [read positions, vocabulary]; gradients flow if they are on."""
+    with _own_precision(model):
+        return read_logits(model, batch.packed, tree=tree)
+
+
+@contextmanager
+def _own_precision(model: Any) -> Iterator[None]:
+    """In a half-precision model the few fp32 weights of an adapter are rounded; PEFT would widen all activations."""
+    if model.dtype == torch.float32:
+        yield
+        return
+    with torch.autocast(model.device.type, model.dtype), disable_input_dtype_casting(model):
+        yield
+
+
+def score(logits: Tensor, batch: TextBatch, ids: Tensor | None = None) -> Scored:
+    """What the losses are made of. ids [kept, K]: tokens whose log-probabilities are wanted besides the texts' own."""
     device = logits.device
-    normalisers = logits.logsumexp(-1)
-    pick = torch.from_numpy(batch.packed.pick).to(device)
-    targets = torch.from_numpy(batch.packed.targets).to(device)
-    sequence = torch.from_numpy(batch.packed.sequence).to(device)
-    values = logits[pick, targets] - normalisers[pick]
+    pick, targets, sequence = (
+        torch.from_numpy(part).to(device) for part in (batch.packed.pick, batch.packed.targets, batch.packed.sequence)
+    )
+    others = torch.zeros(len(batch.place), 0, dtype=torch.long) if ids is None else ids
+    place, others = batch.place.to(device), others.to(device)
+    wanted = place[:, None].expand_as(others)
+    found = token_logprobs(logits, torch.cat([pick, wanted.flatten()]), torch.cat([targets, others.flatten()]))
+    values, kept = found[: len(pick)], found[len(pick) :]
     sums = torch.zeros(batch.texts, device=device).index_add(0, sequence, values)
     counts = torch.bincount(sequence, minlength=batch.texts).clamp_min(1)
-    place = batch.place.to(device)
-    return Scored(sums, sums / counts, logits[place], normalisers[place])
+    return Scored(sums, sums / counts, kept.view_as(others))

@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from chunfen.data.rows import PreferenceRow
 from chunfen.engines.transformers.scoring import evaluating
 from chunfen.train.encode import EncodedRow
-from chunfen.train.forward import Scored, distributions, pack_rows, score_rows
+from chunfen.train.forward import distributions, pack_rows, row_logits, score
 from chunfen.train.losses import even_split
 
 TOP = 64
@@ -61,51 +62,52 @@ def compute_reference(
     *,
     tree: bool = True,
     overshoot: float = 0.0,
+    needed: Callable[[PreferenceRow], bool] = lambda row: True,
     rows_at_once: int = 16,
     progress: Callable[[int, int], None] | None = None,
 ) -> Reference:
     """One pass without gradients. The model must already be the reference: adapters off.
 
-    overshoot: how far beyond an even split the targets of parity rows lie (see `losses.even_split`).
+    overshoot: how far beyond an even split the targets of parity rows lie (see `losses.even_split`). needed: which
+    rows to ask about; the sums of the others stay 0, and their distributions must be none.
     """
     sums = torch.zeros(len(rows), 2)
     ids: dict[int, Tensor] = {}
     target: dict[int, Tensor] = {}
     # Neighbours in token order share most of their beginnings.
-    order = sorted(range(len(rows)), key=lambda k: rows[k].texts[0].ids)
+    order = sorted((k for k, row in enumerate(rows) if needed(row.row)), key=lambda k: rows[k].texts[0].ids)
     with torch.no_grad(), evaluating(model):
         for start in range(0, len(order), rows_at_once):
             chosen = order[start : start + rows_at_once]
             batch = pack_rows([rows[k] for k in chosen], tree=tree)
-            scored = score_rows(model, batch, tree=tree)
+            logits = row_logits(model, batch, tree=tree)
+            found = score(logits, batch).sums.cpu()
             for n, k in enumerate(chosen):
-                texts = len(rows[k].texts)
-                sums[k, :texts] = scored.sums[int(batch.first[n]) : int(batch.first[n]) + texts].cpu()
-                ids[k], target[k] = _targets(rows[k], scored, (batch.owner == n).nonzero()[:, 0], overshoot)
+                first, texts = int(batch.first[n]), len(rows[k].texts)
+                sums[k, :texts] = found[first : first + texts]
+                ids[k], target[k] = _targets(rows[k], logits[batch.place[batch.owner == n]].float(), overshoot)
             if progress:
                 progress(min(start + rows_at_once, len(order)), len(order))
     counts = torch.tensor([len(distributions(row)) for row in rows])
-    every = range(len(rows))
     return Reference(
         sums,
-        torch.cat([ids[k] for k in every]),
-        torch.cat([target[k] for k in every]),
+        torch.cat([ids[k] for k in sorted(ids)]) if ids else torch.zeros(0, TOP, dtype=torch.long),
+        torch.cat([target[k] for k in sorted(target)]) if target else torch.zeros(0, TOP),
         torch.cat([torch.zeros(1, dtype=torch.long), counts.cumsum(0)]),
     )
 
 
-def _targets(row: EncodedRow, scored: Scored, places: Tensor, overshoot: float) -> tuple[Tensor, Tensor]:
-    """Token ids and wanted probabilities [positions, TOP] of one row."""
-    logits = scored.logits[places]
+def _targets(row: EncodedRow, logits: Tensor, overshoot: float) -> tuple[Tensor, Tensor]:
+    """Token ids and wanted probabilities [positions, TOP] of one row. logits [positions, vocabulary]."""
     top = min(TOP, logits.shape[-1])
-    if not len(places):
+    if not len(logits):
         return torch.zeros(0, top, dtype=torch.long), torch.zeros(0, top)
     ids = logits.topk(top, dim=-1).indices
     if row.row.objective == "parity":
         pair = torch.tensor([text.ids[text.start] for text in row.texts], device=ids.device)
         others = ids[0][~torch.isin(ids[0], pair)]
         ids = torch.cat([pair, others])[None, :top]
-    target = (logits.gather(-1, ids) - scored.normalisers[places][:, None]).exp()
+    target = logits.softmax(-1).gather(-1, ids)
     if row.row.objective == "parity":
         target = even_split(ids, target, ids[:, 0], ids[:, 1], overshoot)
     return ids.cpu(), target.cpu()

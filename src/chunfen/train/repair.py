@@ -59,7 +59,7 @@ def train_repair(
     encoded = encode_rows(rows, loaded.tokenizer, system=loaded.system)
     plan = schedule([row.part for row in rows], per_step, train.max_steps, seed)
     work.mkdir(parents=True, exist_ok=True)
-    reference = _reference(loaded.model, encoded, work / "reference.safetensors", tree, objective.overshoot, progress)
+    reference = _reference(loaded.model, encoded, work / "reference.safetensors", tree, objective, progress)
     set_seed(seed)
     model = TUNERS[tuner.tuner_type](loaded.model, tuner)
     trainer = PreferenceTrainer(
@@ -87,7 +87,10 @@ def save_adapter(model: Any, adapter: Path) -> Path:
     return part.rename(adapter)
 
 
-def _reference(model: Any, encoded: Sequence[Any], path: Path, tree: bool, overshoot: float, progress: Progress) -> Any:
+def _reference(
+    model: Any, encoded: Sequence[Any], path: Path, tree: bool, objective: RepairSettings, progress: Progress
+) -> Any:
+    from chunfen.train.objective import needs_reference
     from chunfen.train.reference import Reference, compute_reference
 
     if not path.exists():
@@ -95,7 +98,8 @@ def _reference(model: Any, encoded: Sequence[Any], path: Path, tree: bool, overs
             model,
             encoded,
             tree=tree,
-            overshoot=overshoot,
+            overshoot=objective.overshoot,
+            needed=lambda row: needs_reference(row, objective),
             progress=lambda done, total: progress("reference", done, total),
         ).save(path)
     return Reference.load(path)

@@ -14,7 +14,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from chunfen.errors import ChunfenError
 from chunfen.settings.repair import RepairSettings
 from chunfen.train.encode import EncodedRow
-from chunfen.train.forward import pack_rows, score_rows
+from chunfen.train.forward import pack_rows, row_logits, score
 from chunfen.train.objective import batch_losses
 from chunfen.train.reference import Reference
 
@@ -70,8 +70,9 @@ class PreferenceTrainer(Trainer):
         """Mean loss over the rows of one part of a step."""
         chosen = inputs["rows"].tolist()
         batch = pack_rows([self.rows[k] for k in chosen], tree=self.tree)
-        scored = score_rows(model, batch, tree=self.tree)
-        losses, watched = batch_losses(batch, scored, self.reference.of(chosen), self.settings)
+        sums, ids, target = self.reference.of(chosen)
+        scored = score(row_logits(model, batch, tree=self.tree), batch, ids)
+        losses, watched = batch_losses(batch, scored, (sums, target), self.settings)
         self.watched = {name: float(value) for name, value in watched.items()}
         loss = losses.mean()
         if not torch.isfinite(loss):

@@ -9,13 +9,15 @@ cache.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import DynamicCache, GenerationConfig, LogitsProcessor
+from transformers import Cache, DynamicCache, GenerationConfig, LogitsProcessor
 
 from chunfen.data.packing import PackedBatch, PackedRow, collate, group_rows, plan_rows
+from chunfen.engines.transformers.cache import RoomyLayer
 from chunfen.engines.transformers.scoring import Model, evaluating, read_logits
 
 Choose = Callable[[Tensor, Tensor], Tensor]
@@ -36,19 +38,15 @@ def generate_tokens(
     prompts: token ids, none empty; equal ones are computed once. noise [prompts, most new tokens]: uniform
     numbers. For models that pass `selfcheck.tree_refusal`; `generate_plainly` serves the others.
     """
-    different = sorted({tuple(prompt) for prompt in prompts})
-    number = {prompt: k for k, prompt in enumerate(different)}
-    row_of = torch.tensor([number[tuple(prompt)] for prompt in prompts], device=model.device)
     with torch.no_grad(), evaluating(model):
-        logits, cache, visible = _prefill(model, different, batch_tokens)
-        cache.batch_select_indices(row_of)
-        return _decode(model, logits[row_of], cache, visible[row_of], noise, choose, stop)
+        logits, cache, visible = _prefill(model, prompts, noise.shape[1], batch_tokens)
+        return _decode(model, logits, cache, visible, noise, choose, stop)
 
 
 def _decode(
     model: Model,
     logits: Tensor,
-    cache: DynamicCache,
+    cache: Cache,
     visible: Tensor,
     noise: np.ndarray,
     choose: Choose,
@@ -76,36 +74,39 @@ def _decode(
             input_ids=tokens[:, None],
             attention_mask=visible,
             position_ids=visible.sum(1, keepdim=True) - 1,
-            past_key_values=cache,
+            cache=cache,
             use_cache=True,
         ).logits[:, -1]
     return replies
 
 
 def _prefill(
-    model: Model, prompts: Sequence[tuple[int, ...]], batch_tokens: int
-) -> tuple[Tensor, DynamicCache, Tensor]:
-    """Next-token logits [prompts, vocabulary]; a cache padded on the left; its mask [prompts, longest]."""
-    rows = plan_rows([(*prompt, 0) for prompt in prompts], [[len(prompt)] for prompt in prompts])
-    longest = max(map(len, prompts))
+    model: Model, prompts: Sequence[Sequence[int]], room: int, batch_tokens: int
+) -> tuple[Tensor, Cache, Tensor]:
+    """Next-token logits [prompts, vocabulary]; a cache padded on the left, with room for new tokens; its mask [prompts,
+    longest]."""
+    different = sorted({tuple(prompt) for prompt in prompts})
+    rows = plan_rows([(*prompt, 0) for prompt in different], [[len(prompt)] for prompt in different])
+    longest = max(map(len, different))
     order: list[int] = []
     logits: list[Tensor] = []
     states: list[list[Tensor]] = []  # for every group of rows: keys and values of each layer, alternating
-    for group in group_rows(rows, batch_tokens=batch_tokens, batch_reads=len(prompts)):
+    for group in group_rows(rows, batch_tokens=batch_tokens, batch_reads=len(different)):
         batch, tree = collate(group), DynamicCache()
         found = read_logits(model, batch, tree=True, cache=tree)
         logits.append(found[torch.from_numpy(batch.pick).to(found.device)])
         row, path = (index.to(found.device) for index in _paths(group, batch, longest))
         states.append([_gather(side, row, path) for keys, values, *_ in tree for side in (keys, values)])
         order.extend(batch.sequence.tolist())
-    back = torch.from_numpy(np.argsort(order)).to(model.device)
-    cache = DynamicCache()
-    sides = [torch.cat(parts)[back] for parts in zip(*states, strict=True)]
-    for layer, (keys, values) in enumerate(zip(sides[::2], sides[1::2], strict=True)):
-        cache.update(keys, values, layer)
+    place = {different[k]: n for n, k in enumerate(order)}
+    pick = torch.tensor([place[tuple(prompt)] for prompt in prompts], device=model.device)
+    layers: list[Any] = []
+    while states[0]:  # each layer's parts are given up as it is put together
+        keys, values = (torch.cat([parts.pop(0) for parts in states])[pick] for _ in range(2))
+        layers.append(RoomyLayer(keys, values, room))
     lengths = torch.tensor([len(prompt) for prompt in prompts], device=model.device)
     visible = torch.arange(longest, device=model.device) >= longest - lengths[:, None]
-    return torch.cat(logits)[back], cache, visible.long()
+    return torch.cat(logits)[pick], Cache(layers=layers), visible.long()
 
 
 def _paths(group: Sequence[PackedRow], batch: PackedBatch, longest: int) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,9 @@ from chunfen.engines.base import Message
 _LIKELY = 256
 """A nucleus is looked for among this many likeliest tokens before the whole vocabulary is sorted."""
 
+_BLOCK = 256
+"""Tokens whose probabilities are summed up first, so that only one such block a row is looked into."""
+
 
 def uniforms(seed: int, prompt: str | Sequence[Message], sample: int, count: int) -> npt.NDArray[np.float64]:
     """The random numbers [count] in [0, 1) behind one reply, one per token.
@@ -46,14 +49,32 @@ def choose(logits: Tensor, uniform: Tensor, *, temperature: float = 1.0, top_k: 
     """
     if temperature == 0:
         return logits.argmax(-1)
-    probabilities = torch.softmax(logits.float() / temperature, -1)
+    logits = logits.float()
+    probabilities = torch.softmax(logits if temperature == 1 else logits / temperature, -1)
     if top_k and top_k < probabilities.shape[-1]:
         probabilities = _at_least(probabilities, probabilities.topk(top_k).values[:, -1:])
     if top_p < 1:
         probabilities = _at_least(probabilities, _nucleus_border(probabilities, top_p))
-    cumulative = probabilities.double().cumsum(-1)
+    return _invert(probabilities, uniform)
+
+
+def _invert(probabilities: Tensor, uniform: Tensor) -> Tensor:
+    """The first token at which the sum of probabilities exceeds its part `uniform` of all: block first, then token."""
+    padded = torch.nn.functional.pad(probabilities, (0, -probabilities.shape[-1] % _BLOCK))
+    blocks = padded.view(len(padded), -1, _BLOCK)
+    cumulative = blocks.sum(-1, dtype=torch.float64).cumsum(-1)
     level = uniform.to(cumulative)[:, None] * cumulative[:, -1:]
-    return torch.searchsorted(cumulative, level, right=True)[:, 0].clamp_(max=logits.shape[-1] - 1)
+    block = _first_above(cumulative, level)
+    before = torch.where(block > 0, cumulative.gather(-1, (block - 1).clamp_min(0)), 0.0)
+    inside = blocks.take_along_dim(block[..., None], 1)[:, 0].double().cumsum(-1) + before
+    return (block * _BLOCK + _first_above(inside, level))[:, 0]
+
+
+def _first_above(cumulative: Tensor, level: Tensor) -> Tensor:
+    """Where a rising sum [rows, n] first exceeds a level [rows, 1]; a level that rounding lifted to the end stays below
+    it, so that what is found has added something."""
+    last = cumulative[:, -1:].contiguous()
+    return torch.searchsorted(cumulative, torch.minimum(level, torch.nextafter(last, last.new_zeros(()))), right=True)
 
 
 def _at_least(probabilities: Tensor, border: Tensor) -> Tensor:

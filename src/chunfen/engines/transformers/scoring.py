@@ -74,7 +74,7 @@ def read_logits(model: Model, batch: PackedBatch, *, tree: bool, cache: Cache | 
         "use_cache": cache is not None,
     }
     if cache is not None:
-        inputs["past_key_values"] = cache
+        inputs["cache"] = cache
     if tree:
         positions = torch.from_numpy(batch.positions).to(device)
         end = torch.from_numpy(batch.end).to(device)
