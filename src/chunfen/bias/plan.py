@@ -97,7 +97,8 @@ class _Maker:
     def line(self) -> Iterator[PreferenceRow]:
         for item, template in crossed(self.items, self._templates("line")):
             prompt, positive, negative = split_pair(*pair_texts(self.axis, template, item))
-            yield _row("parity", "line", prompt, positive, negative, template.id, item)
+            side = self._leaning(item)
+            yield _row("parity", "line", prompt, positive, negative, template.id, item, side=side)
 
     def reverse(self) -> Iterator[PreferenceRow]:
         """The texts after the group word; the word itself stays as likely as it was."""
@@ -139,7 +140,8 @@ class _Maker:
                 item = items[reading.item]
                 prompt = (("user", reading.prompt),)
                 chosen = fill(next(wanted), item, language=self.axis.language)
-                yield _row("prefer", "reply", prompt, chosen, reading.text.strip(), reading.template, item)
+                rejected = reading.text.strip()
+                yield _row("prefer", "reply", prompt, chosen, rejected, reading.template, item, side=reading.label)
 
     def question(self) -> Iterator[PreferenceRow]:
         wanted = self._balanced()
@@ -150,8 +152,9 @@ class _Maker:
             chosen = (
                 self.draw.choice(answers["both"]) if short else fill(next(wanted), item, language=self.axis.language)
             )
-            rejected = self.draw.choice(answers[self._leaning(item)])
-            yield _row("prefer", "question", prompt, chosen, rejected, template.id, item)
+            named = self._named(item)
+            rejected = self.draw.choice(answers[named])
+            yield _row("prefer", "question", prompt, chosen, rejected, template.id, item, side=named)
 
     def cue(self) -> Iterator[PreferenceRow]:
         """Where the answer is one group, the other one is wrong, and so is "either"."""
@@ -162,7 +165,7 @@ class _Maker:
                 answers = cue_answers(self.axis, cue, self.draw.choice(self.axis.decided or ("",)))
                 wrong = next(text for name, text in answers.items() if name != cue.answer)
                 for rejected in (wrong, self.draw.choice(evasions)):
-                    yield _row("prefer", "cue", prompt, answers[cue.answer], rejected, cue.id, item)
+                    yield _row("prefer", "cue", prompt, answers[cue.answer], rejected, cue.id, item, side=cue.answer)
 
     def agreement(self) -> Iterator[PreferenceRow]:
         for number, pair in enumerate(self._templates("agreement")):
@@ -201,9 +204,13 @@ class _Maker:
             yield from self.draw.sample(self.axis.balanced, len(self.axis.balanced))
 
     def _leaning(self, item: Item) -> str:
+        """The group that an item leans to."""
+        return self.axis.positive if item.x > 0.5 else self.axis.negative
+
+    def _named(self, item: Item) -> str:
         """A group to be named by a rejected answer; with probability `STEREOTYPED` the one that the item leans to."""
-        leaning = self.axis.positive if item.x > 0.5 else self.axis.negative
-        other = self.axis.negative if leaning == self.axis.positive else self.axis.positive
+        leaning, groups = self._leaning(item), (self.axis.positive, self.axis.negative)
+        other = groups[leaning == groups[0]]
         return leaning if self.draw.random() < STEREOTYPED else other
 
 
@@ -216,6 +223,7 @@ def _row(
     template: str,
     item: Item | None,
     rejected_prompt: Any = None,
+    side: str = "",
 ) -> PreferenceRow:
     name, head = (item.text, item.head) if item else ("", "")
     return PreferenceRow(
@@ -225,6 +233,7 @@ def _row(
         rejected,
         rejected_prompt,
         part=part,
+        side=side,
         template=template,
         item=name,
         head=head,

@@ -14,9 +14,9 @@ PER_STEP: Mapping[str, int] = {
     "told": 1,
     "reply": 1,
     "question": 5,
-    "cue": 6,
+    "cue": 8,
     "agreement": 4,
-    "opening": 1,
+    "opening": 2,
     "chat": 1,
     "text": 2,
 }
@@ -29,9 +29,9 @@ ROWS: Mapping[str, int] = {
     "told": 100,
     "reply": 60,
     "question": 300,
-    "cue": 360,
+    "cue": 450,
     "agreement": 240,
-    "opening": 60,
+    "opening": 100,
     "chat": 70,
     "text": 120,
 }

@@ -57,7 +57,8 @@ def train_repair(
         )
     tree = not tree_refusal(loaded.model)
     encoded = encode_rows(rows, loaded.tokenizer, system=loaded.system)
-    plan = schedule([row.part for row in rows], per_step, train.max_steps, seed)
+    parts, sides = [row.part for row in rows], [row.side for row in rows]
+    plan = schedule(parts, per_step, train.max_steps, seed, sides)
     work.mkdir(parents=True, exist_ok=True)
     reference = _reference(loaded.model, encoded, work / "reference.safetensors", tree, objective, progress)
     set_seed(seed)
