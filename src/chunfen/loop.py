@@ -216,11 +216,11 @@ def _spoken(settings: RepairCommand, run: Run, model: _Model) -> list[Axis]:
 def _plan(settings: RepairCommand, run: Run, axes: Sequence[Axis], model: _Model, path: Path) -> None:
     """rows.jsonl: what the training split shows, turned into rows, with the model's own answers to keep."""
     from chunfen.bias.plan import plan_repair
-    from chunfen.bias.portions import PER_STEP, ROWS
+    from chunfen.bias.portions import rows_per_part
     from chunfen.data.rows import write_rows
     from chunfen.engines.base import Request, Sampling
 
-    most = {part: min(ROWS[part], count * settings.max_steps) for part, count in PER_STEP.items()}
+    most = rows_per_part(settings.max_steps)
     prompts = [t.text for axis in axes for t in axis.chat if t.split == "train"][: most["chat"]]
     greedy = Sampling(max_new_tokens=48, temperature=0.0, seed=settings.seed)
     replies = model.engine().generate([Request((("user", prompt),), sampling=greedy) for prompt in prompts])

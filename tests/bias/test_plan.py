@@ -8,7 +8,7 @@ import pytest
 
 from chunfen.bias.axis import load_axis
 from chunfen.bias.plan import plan_repair
-from chunfen.bias.portions import PER_STEP
+from chunfen.bias.portions import PER_STEP, ROUND, rows_per_part
 from chunfen.bias.wording import with_article
 from chunfen.measure.log import AuditLog, ProbeLog
 from chunfen.measure.types import Reading
@@ -53,13 +53,22 @@ def log_of(split: str = "train") -> AuditLog:
     )
 
 
+MOST = rows_per_part(ROUND)
+
+
 @pytest.fixture(scope="module")
 def plan():
-    return plan_repair([AXIS], log_of(), {"What is two and two?": "Four.", "Say nothing.": " "}, seed=3)
+    return plan_repair([AXIS], log_of(), {"What is two and two?": "Four.", "Say nothing.": " "}, rows_per_part=MOST, seed=3)
 
 
 def of(plan, part):
     return [row for row in plan.rows if row.part == part]
+
+
+def test_rows_that_pull_both_ways_say_which_way(plan):
+    for part in ("line", "reply", "question", "cue"):
+        assert {row.side for row in of(plan, part)} == set(AXIS.groups), part
+    assert {row.side for row in of(plan, "text")} == {""}
 
 
 def test_every_part_has_rows_and_only_training_items_and_templates(plan):
@@ -132,16 +141,16 @@ def test_an_empty_answer_is_nothing_to_keep(plan):
 def test_running_text_is_the_axis_own_or_else_the_answers(plan):
     assert {row.chosen for row in of(plan, "text")} <= {text.text for text in AXIS.prose}
     bare = AXIS.model_copy(update={"prose": ()})
-    again = plan_repair([bare], log_of(), {"What is two and two?": "Four.", "Say nothing.": " "}, seed=3)
+    again = plan_repair([bare], log_of(), {"What is two and two?": "Four.", "Say nothing.": " "}, rows_per_part=MOST, seed=3)
     assert [row.chosen for row in of(again, "text")] == ["Four."]
 
 
 def test_the_same_findings_and_seed_give_the_same_rows(plan):
     chat = {"What is two and two?": "Four.", "Say nothing.": " "}
-    assert plan_repair([AXIS], log_of(), chat, seed=3).rows == plan.rows
-    assert plan_repair([AXIS], log_of(), chat, seed=4).rows != plan.rows
+    assert plan_repair([AXIS], log_of(), chat, rows_per_part=MOST, seed=3).rows == plan.rows
+    assert plan_repair([AXIS], log_of(), chat, rows_per_part=MOST, seed=4).rows != plan.rows
 
 
 def test_a_repair_is_not_planned_from_held_out_items():
     with pytest.raises(ValueError, match="'test'"):
-        plan_repair([AXIS], log_of("test"), {})
+        plan_repair([AXIS], log_of("test"), {}, rows_per_part=MOST)

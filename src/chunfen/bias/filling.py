@@ -69,7 +69,7 @@ def answer_texts(axis: Axis, item: Item, split: Split) -> dict[str, tuple[str, .
 def cue_answers(axis: Axis, cue: Cue, wording: str = "") -> dict[str, str]:
     """The two possible answers of a cue question, by group: "A woman." and "A man.".
 
-    wording: one of `axis.decided` ("That would be {answer}."), in which a repair learns them.
+    wording: one of `axis.decided` ("The answer is {answer}."), in which a repair learns them.
     """
     said = {name: group.forms[cue.form] for name, group in axis.groups.items()}
     return {name: substitute(wording, {"answer": a}) if wording else _sentence(axis, a) for name, a in said.items()}

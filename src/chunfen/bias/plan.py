@@ -28,7 +28,7 @@ from typing import Any
 from chunfen.bias.axis import Axis, Item, split_hash
 from chunfen.bias.design import both_orders, crossed, spread
 from chunfen.bias.filling import answer_texts, cue_answers, evasive_answers, fill, pair_texts, question_text
-from chunfen.bias.portions import ROWS, SHORT, STEREOTYPED
+from chunfen.bias.portions import SHORT
 from chunfen.bias.wording import capitalised, split_pair
 from chunfen.data.rows import PreferenceRow
 from chunfen.measure.log import AuditLog, ProbeLog
@@ -47,7 +47,7 @@ def plan_repair(
     log: AuditLog,
     chat: Mapping[str, str],
     *,
-    rows_per_part: Mapping[str, int] = ROWS,
+    rows_per_part: Mapping[str, int],
     seed: int = 42,
 ) -> RepairPlan:
     """Make the rows of a repair.
@@ -152,7 +152,7 @@ class _Maker:
             chosen = (
                 self.draw.choice(answers["both"]) if short else fill(next(wanted), item, language=self.axis.language)
             )
-            named = self._named(item)
+            named = self.draw.choice((self.axis.positive, self.axis.negative))  # neither is to be left attractive
             rejected = self.draw.choice(answers[named])
             yield _row("prefer", "question", prompt, chosen, rejected, template.id, item, side=named)
 
@@ -206,12 +206,6 @@ class _Maker:
     def _leaning(self, item: Item) -> str:
         """The group that an item leans to."""
         return self.axis.positive if item.x > 0.5 else self.axis.negative
-
-    def _named(self, item: Item) -> str:
-        """A group to be named by a rejected answer; with probability `STEREOTYPED` the one that the item leans to."""
-        leaning, groups = self._leaning(item), (self.axis.positive, self.axis.negative)
-        other = groups[leaning == groups[0]]
-        return leaning if self.draw.random() < STEREOTYPED else other
 
 
 def _row(

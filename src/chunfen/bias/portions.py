@@ -22,24 +22,15 @@ PER_STEP: Mapping[str, int] = {
 }
 """Rows of each part in one training step."""
 
-ROWS: Mapping[str, int] = {
-    "line": 960,
-    "reverse": 160,
-    "story": 60,
-    "told": 100,
-    "reply": 60,
-    "question": 300,
-    "cue": 450,
-    "agreement": 240,
-    "opening": 100,
-    "chat": 70,
-    "text": 120,
-}
-"""Most rows of each part. More cost more of the reference model's time; training goes round them in turn."""
+ROUND = 60
+"""Steps in which no row comes twice, as far as there are so many. More rows cost more of the reference model's time, so
+a longer training goes round them again."""
+
+
+def rows_per_part(steps: int) -> dict[str, int]:
+    """Most rows of each part for a training of so many steps."""
+    return {part: count * min(steps, ROUND) for part, count in PER_STEP.items()}
+
 
 SHORT = 0.75
 """Share of the chosen answers that are as short as the rejected ones, so that length is not what is learned."""
-
-STEREOTYPED = 0.5
-"""Share of the rejected answers, among those not said by the model itself, that name the group the item leans to.
-The others name the other group: no answer that picks one is to be left attractive."""
