@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=AuditCommand)
 
-QUICK_ITEMS, QUICK_STEPS, QUICK_RESAMPLES = 10, 8, 500
-"""What `--quick` cuts an audit and a training down to."""
+QUICK_ITEMS, QUICK_TOKENS, QUICK_STEPS, QUICK_RESAMPLES = 6, 20, 8, 500
+"""What `--quick` cuts an audit (items, tokens of a reply) and a training down to."""
 
 
 def audit(settings: AuditCommand, run: Run) -> AuditLog:
@@ -70,6 +70,7 @@ def _quickened(settings: S) -> S:
         return settings
     fewer: dict[str, Any] = {
         "limit": min(settings.limit or QUICK_ITEMS, QUICK_ITEMS),
+        "max_new_tokens": min(settings.max_new_tokens, QUICK_TOKENS),
         "resamples": min(settings.resamples, QUICK_RESAMPLES),
     }
     if isinstance(settings, RepairCommand):
@@ -220,7 +221,7 @@ def _plan(settings: RepairCommand, run: Run, axes: Sequence[Axis], model: _Model
     from chunfen.data.rows import write_rows
     from chunfen.engines.base import Request, Sampling
 
-    most = rows_per_part(settings.max_steps)
+    most = rows_per_part(_per_step(settings), settings.max_steps)
     prompts = [t.text for axis in axes for t in axis.chat if t.split == "train"][: most["chat"]]
     greedy = Sampling(max_new_tokens=48, temperature=0.0, seed=settings.seed)
     replies = model.engine().generate([Request((("user", prompt),), sampling=greedy) for prompt in prompts])
@@ -232,7 +233,6 @@ def _plan(settings: RepairCommand, run: Run, axes: Sequence[Axis], model: _Model
 
 
 def _train(settings: RepairCommand, run: Run, path: Path) -> None:
-    from chunfen.bias.portions import PER_STEP
     from chunfen.data.rows import read_rows
     from chunfen.train.repair import train_repair
 
@@ -243,7 +243,7 @@ def _train(settings: RepairCommand, run: Run, path: Path) -> None:
         read_rows(run.folder / "rows.jsonl"),
         adapter=path,
         work=run.folder / "training",
-        per_step=PER_STEP,
+        per_step=_per_step(settings),
         tuner=settings,
         train=settings,
         objective=settings,
@@ -252,6 +252,13 @@ def _train(settings: RepairCommand, run: Run, path: Path) -> None:
         metric=run.metric,
     )
     release_memory()
+
+
+def _per_step(settings: RepairCommand) -> dict[str, int]:
+    """Rows of each part in a training step; half of them in a rehearsal."""
+    from chunfen.bias.portions import PER_STEP
+
+    return {part: max(1, count // 2) if settings.quick else count for part, count in PER_STEP.items()}
 
 
 def _train_dtype(settings: RepairCommand) -> str:

@@ -53,12 +53,13 @@ def log_of(split: str = "train") -> AuditLog:
     )
 
 
-MOST = rows_per_part(ROUND)
+MOST = rows_per_part(PER_STEP, ROUND)
+CHAT = {"What is two and two?": "Four.", "Say nothing.": " "}
 
 
 @pytest.fixture(scope="module")
 def plan():
-    return plan_repair([AXIS], log_of(), {"What is two and two?": "Four.", "Say nothing.": " "}, rows_per_part=MOST, seed=3)
+    return plan_repair([AXIS], log_of(), CHAT, rows_per_part=MOST, seed=3)
 
 
 def of(plan, part):
@@ -141,12 +142,12 @@ def test_an_empty_answer_is_nothing_to_keep(plan):
 def test_running_text_is_the_axis_own_or_else_the_answers(plan):
     assert {row.chosen for row in of(plan, "text")} <= {text.text for text in AXIS.prose}
     bare = AXIS.model_copy(update={"prose": ()})
-    again = plan_repair([bare], log_of(), {"What is two and two?": "Four.", "Say nothing.": " "}, rows_per_part=MOST, seed=3)
+    again = plan_repair([bare], log_of(), CHAT, rows_per_part=MOST, seed=3)
     assert [row.chosen for row in of(again, "text")] == ["Four."]
 
 
 def test_the_same_findings_and_seed_give_the_same_rows(plan):
-    chat = {"What is two and two?": "Four.", "Say nothing.": " "}
+    chat = CHAT
     assert plan_repair([AXIS], log_of(), chat, rows_per_part=MOST, seed=3).rows == plan.rows
     assert plan_repair([AXIS], log_of(), chat, rows_per_part=MOST, seed=4).rows != plan.rows
 

@@ -27,9 +27,9 @@ ROUND = 60
 a longer training goes round them again."""
 
 
-def rows_per_part(steps: int) -> dict[str, int]:
+def rows_per_part(per_step: Mapping[str, int], steps: int) -> dict[str, int]:
     """Most rows of each part for a training of so many steps."""
-    return {part: count * min(steps, ROUND) for part, count in PER_STEP.items()}
+    return {part: count * min(steps, ROUND) for part, count in per_step.items()}
 
 
 SHORT = 0.75

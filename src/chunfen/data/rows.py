@@ -25,7 +25,8 @@ class PreferenceRow:
     rejected_prompt: only where the second text has another prompt ("She works" / "He works"), else None.
     label: the soft label of `prefer`; probability that `chosen` is the better one. part: the kind of row within a
     repair (line, question, cue, …); a training step takes a fixed number of each. side: what the row pulls towards, if
-    its part pulls both ways; a training step takes as many of each. template, item, head: what it was made from, so that people can count and overlap with held-out items can be printed.
+    its part pulls both ways; a training step takes as many of each. template, item, head: what it was made from, so
+    that people can count and overlap with held-out items can be printed.
     """
 
     objective: Objective
