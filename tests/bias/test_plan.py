@@ -67,8 +67,9 @@ def of(plan, part):
 
 
 def test_rows_that_pull_both_ways_say_which_way(plan):
-    for part in ("line", "reply", "question", "cue"):
+    for part in ("line", "question", "cue"):
         assert {row.side for row in of(plan, part)} == set(AXIS.groups), part
+    assert {row.side for row in of(plan, "reply")} == {r.label for r in REPLIES} & set(AXIS.groups)
     assert {row.side for row in of(plan, "text")} == {""}
 
 
@@ -147,9 +148,8 @@ def test_running_text_is_the_axis_own_or_else_the_answers(plan):
 
 
 def test_the_same_findings_and_seed_give_the_same_rows(plan):
-    chat = CHAT
-    assert plan_repair([AXIS], log_of(), chat, rows_per_part=MOST, seed=3).rows == plan.rows
-    assert plan_repair([AXIS], log_of(), chat, rows_per_part=MOST, seed=4).rows != plan.rows
+    assert plan_repair([AXIS], log_of(), CHAT, rows_per_part=MOST, seed=3).rows == plan.rows
+    assert plan_repair([AXIS], log_of(), CHAT, rows_per_part=MOST, seed=4).rows != plan.rows
 
 
 def test_a_repair_is_not_planned_from_held_out_items():
