@@ -31,6 +31,7 @@ VERBS = {
     "repair": ("Train an adapter against the bias that is found.", "chunfen.cli.repair:repair"),
     "report": ("Write the report of a run.", "chunfen.cli.report:report"),
     "infer": ("Talk to a model, or ask it one question.", "chunfen.cli.infer:infer"),
+    "data": ("Check, show and convert files of rows.", "chunfen.cli.data:app"),
     "models": ("List, show and download models.", "chunfen.cli.models:app"),
     "runs": ("List, show, compare and repeat runs.", "chunfen.cli.runs:app"),
     "settings": ("Print the options of a verb as JSON Schema.", "chunfen.cli.settings:settings"),

@@ -85,6 +85,15 @@ def load_model(
     )
 
 
+def load_tokenizer(
+    model: str | ModelSpec, *, hub: str = "auto", revision: str | None = None, trust_remote_code: bool = False
+) -> PreTrainedTokenizerBase:
+    """A model's tokenizer alone; names and errors as for `load_model`."""
+    path = fetch(resolve(model), hub=hub, revision=revision)
+    quiet()
+    return _tokenizer(path, trust_remote_code)
+
+
 def _forget_kernels() -> None:
     """oneDNN keeps its kernels for the last 1024 shapes, some 0.5 GB. Batches of texts have ever new shapes."""
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")  # read once, at the first product of matrices
@@ -123,11 +132,11 @@ def _read(
     path: Path, dtype: torch.dtype, attn_impl: str, trust_remote_code: bool
 ) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     more: dict[str, Any] = {} if attn_impl == "auto" else {"attn_implementation": attn_impl}
+    tokenizer = _tokenizer(path, trust_remote_code)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             path,
             dtype=dtype,
@@ -143,9 +152,19 @@ def _read(
     if missing := sorted(notes["missing_keys"]):
         what = f"{len(missing)} weights are missing, among them {missing[0]}"
         raise SettingError(f"model folder {path} cannot be loaded: {what}.")
+    return tokenizer, model
+
+
+def _tokenizer(path: Path, trust_remote_code: bool) -> PreTrainedTokenizerBase:
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, ImportError, KeyError, RuntimeError) as error:
+        raise SettingError(f"model folder {path} cannot be loaded: {_advice(error)}") from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer, model
+    return tokenizer
 
 
 def _advice(error: Exception) -> str:

@@ -1,0 +1,167 @@
+"""chunfen data: what is in a file of rows, before anything is trained on it."""
+
+from __future__ import annotations
+
+import json
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+
+from chunfen.cli.app import new_app
+from chunfen.cli.table import table
+from chunfen.errors import DataError, SettingError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rich.text import Text
+
+    from chunfen.data.encode import Tokens
+    from chunfen.data.load import Rejected
+    from chunfen.data.row import Row
+
+COMMANDS = {
+    "check": ("Say what a file of rows holds, and which rows cannot be read.", "chunfen.cli.data:check"),
+    "show": ("Show rows as the conversations they are read as.", "chunfen.cli.data:show"),
+    "convert": ("Write the rows of any known format in the standard one.", "chunfen.cli.data:convert"),
+}
+app = new_app("data", "Check, show and convert files of rows.", COMMANDS)
+
+Source = Annotated[Path, Parameter(help="A file (json, jsonl, csv, tsv, parquet, txt) or a folder of them.")]
+Strict = Annotated[bool, Parameter(help="Stop at the first row that cannot be read.")]
+List = Annotated[Path, Parameter(help="Where rows that cannot be read are listed.", metavar="PATH")]
+First = Annotated[int, Parameter(help="The first row to show, from 1.")]
+Count = Annotated[int, Parameter(help="How many rows to show.")]
+Target = Annotated[Path, Parameter(help="A new .jsonl file.")]
+Model = Annotated[str | None, Parameter(help="A model, by name, hub id or folder: count and show its tokens.")]
+Learn = Annotated[Literal["all", "last"], Parameter(help="Which answers of a conversation training learns.")]
+REJECTED = Path("rejected_rows.jsonl")
+SHOWN = 5
+
+
+def check(source: Source, *, model: Model = None, strict: Strict = False, rejected_rows: List = REJECTED) -> int:
+    """Say what a file of rows holds, and which rows cannot be read.
+
+    Rows that cannot be read are listed with file, line and reason. Lengths are in characters, or in the tokens of a
+    model.
+    """
+    from chunfen.data.check import summary
+
+    rows = _read(source, strict, rejected_rows)
+    if model is None:
+        unit, found = "characters", summary(rows)
+    else:
+        from chunfen.data.encode import encode_row
+        from chunfen.models.loading import load_tokenizer
+
+        tokenizer = load_tokenizer(model)
+        unit, found = "tokens", summary(rows, lambda row: len(encode_row(row, tokenizer, learn="last").ids))
+    facts = [("rows", found.rows), *((f"of these {kind}", count) for kind, count in found.kinds.items())]
+    facts += [("there before (duplicates)", found.duplicates)]
+    facts += [(f"with another column {name!r}", count) for name, count in found.columns.items()]
+    print(table(("", "count"), facts))
+    header = ("in a row", "least", "25 %", "median", "75 %", "95 %", "most")
+    spread = [(name, *values) for name, values in (("messages", found.turns), (unit, found.lengths)) if values]
+    print("\n" + table(header, spread))
+    for note in found.notes:
+        print("\n" + note)
+    return 0
+
+
+def show(
+    source: Source,
+    *,
+    row: First = 1,
+    count: Count = 3,
+    model: Model = None,
+    learn: Learn = "all",
+    strict: Strict = False,
+) -> int:
+    """Show rows as the conversations they are read as.
+
+    With a model: as its template writes them. What training learns stands in green between ⟦ and ⟧.
+    """
+    from chunfen.data.load import load_rows
+
+    if row < 1 or count < 1:
+        raise SettingError(f"row {row}, count {count}: both have to be 1 or more.")
+    rows, _ = load_rows(source, strict=strict)
+    if row > len(rows):
+        raise DataError(f"{source}: there is no row {row}; the last one that can be read is row {len(rows)}.")
+    chosen = list(enumerate(rows[row - 1 : row - 1 + count], row))
+    if model is None:
+        print("\n\n".join(_shown(number, one) for number, one in chosen))
+        return 0
+    from rich.console import Console
+
+    from chunfen.data.encode import encode_row
+    from chunfen.models.loading import load_tokenizer
+
+    tokenizer, console = load_tokenizer(model), Console(highlight=False, soft_wrap=True)
+    for number, one in chosen:
+        tokens = encode_row(one, tokenizer, learn=learn)
+        console.print(
+            f"row {number}: {len(tokens.ids)} tokens, {sum(tokens.learned)} learned", style="bold", markup=False
+        )
+        console.print(_coloured(tokens, lambda ids: str(tokenizer.decode(ids))), end="\n\n")
+    return 0
+
+
+def convert(source: Source, target: Target, *, strict: Strict = False, rejected_rows: List = REJECTED) -> int:
+    """Write the rows of any known format in the standard one: JSON lines with messages.
+
+    What is there already is not overwritten. Columns that no format knows are kept.
+    """
+    if target.exists():
+        raise DataError(f"{target} is there already. Remove it or choose another name.")
+    rows = _read(source, strict, rejected_rows)
+    part = target.with_name(target.name + ".part")
+    part.write_text("".join(json.dumps(r.as_dict(), ensure_ascii=False) + "\n" for r in rows), encoding="utf-8")
+    part.replace(target)
+    print(f"{target}: {len(rows)} rows")
+    return 0
+
+
+def _read(source: Path, strict: bool, listed: Path) -> Sequence[Row]:
+    from chunfen.data.load import load_rows, write_rejected
+
+    rows, rejected = load_rows(source, strict=strict)
+    if rejected:
+        write_rejected(listed, rejected)
+        print(_refused(rejected, listed) + "\n")
+    return rows
+
+
+def _refused(rejected: Sequence[Rejected], listed: Path) -> str:
+    lines = [f"{len(rejected)} rows cannot be read; {listed} lists them all. The first ones:"]
+    lines += [f"  {row.file}, line {row.line}: {row.reason}" for row in rejected[:SHOWN]]
+    return "\n".join(lines)
+
+
+def _shown(number: int, row: Row) -> str:
+    lines = [f"row {number}: {row.kind}"]
+    if row.text:
+        lines.append(row.text)
+    for message in row.messages:
+        calls = [f"calls {c['name']}({json.dumps(c['arguments'], ensure_ascii=False)})" for c in message.tool_calls]
+        lines.append(f"{message.role}> {' '.join([message.content, *calls]).strip()}")
+    if row.rejected:
+        lines += [f"rejected> {message.content}" for message in row.rejected[len(row.prompt) :]]
+    others = {**row.as_dict()}
+    for name in ("messages", "rejected_messages", "text"):
+        others.pop(name, None)
+    lines += [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in others.items()]
+    return "\n".join(lines)
+
+
+def _coloured(tokens: Tokens, decode: Callable[[list[int]], str]) -> Text:
+    """What is learned in green and brackets, the rest dim."""
+    from rich.text import Text
+
+    found = Text()
+    for is_learned, group in groupby(zip(tokens.ids, tokens.learned, strict=True), key=lambda pair: pair[1]):
+        text = decode([token for token, _ in group])
+        found.append(f"⟦{text}⟧" if is_learned else text, style="green" if is_learned else "dim")
+    return found
