@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=AuditCommand)
 
-QUICK_ITEMS, QUICK_TOKENS, QUICK_STEPS, QUICK_RESAMPLES = 6, 20, 8, 500
+QUICK_ITEMS, QUICK_TOKENS, QUICK_STEPS, QUICK_RESAMPLES = 10, 20, 8, 500
 """What `--quick` cuts an audit (items, tokens of a reply) and a training down to."""
 
 
@@ -223,7 +223,8 @@ def _plan(settings: RepairCommand, run: Run, axes: Sequence[Axis], model: _Model
 
     most = rows_per_part(_per_step(settings), settings.max_steps)
     prompts = [t.text for axis in axes for t in axis.chat if t.split == "train"][: most["chat"]]
-    greedy = Sampling(max_new_tokens=48, temperature=0.0, seed=settings.seed)
+    length = QUICK_TOKENS if settings.quick else 48
+    greedy = Sampling(max_new_tokens=length, temperature=0.0, seed=settings.seed)
     replies = model.engine().generate([Request((("user", prompt),), sampling=greedy) for prompt in prompts])
     chat = {prompt: reply.texts[0] for prompt, reply in zip(prompts, replies, strict=True)}
     log = AuditLog.load(run.folder / "train.json")

@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -149,7 +150,10 @@ sys.exit(main.main(["audit", "--output_dir", sys.argv[1], "--seed", sys.argv[2]]
 )
 def test_signals_stop_a_run_cleanly(tmp_path: Path, number: int, code: int, said: str) -> None:
     words = [sys.executable, "-c", WAITING, str(tmp_path), "0"]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A shell that starts the tests in the background has Ctrl-C ignored, and that is inherited.
+    listen = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(words, **pipes, text=True, preexec_fn=listen)
     assert process.stdout is not None
     assert process.stdout.readline() == "here\n"
     os.kill(process.pid, number)
