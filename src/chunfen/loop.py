@@ -171,7 +171,7 @@ class _Model:
         release_memory()
 
 
-def _loaded(settings: ModelSettings, adapter: Path | None, torch_dtype: str, attn_impl: str = "") -> Any:
+def _loaded(settings: ModelSettings, adapter: Path | None, torch_dtype: str) -> Any:
     from chunfen.models.loading import load_model
 
     return load_model(
@@ -180,7 +180,7 @@ def _loaded(settings: ModelSettings, adapter: Path | None, torch_dtype: str, att
         hub=settings.hub,
         revision=settings.revision,
         torch_dtype=torch_dtype,  # type: ignore[arg-type]
-        attn_impl=attn_impl or settings.attn_impl,  # type: ignore[arg-type]
+        attn_impl=settings.attn_impl,
         device=settings.device,
         trust_remote_code=settings.trust_remote_code,
         system=settings.system,
@@ -240,7 +240,7 @@ def _train(settings: RepairCommand, run: Run, path: Path) -> None:
     dtype = _train_dtype(settings)
     run.record(train_dtype=dtype)
     train_repair(
-        _loaded(settings, None, dtype, _train_attention(settings)),
+        _loaded(settings.model_copy(update={"attn_impl": _train_attention(settings)}), None, dtype),
         read_rows(run.folder / "rows.jsonl"),
         adapter=path,
         work=run.folder / "training",

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from chunfen.data.rows import PreferenceRow
+from chunfen.engines.transformers.logprobs import picked_logprobs
 from chunfen.settings.repair import RepairSettings
 from chunfen.train.encode import EncodedRow, EncodedText
 from chunfen.train.forward import Scored, pack_rows, row_logits, score
-from chunfen.train.logprobs import token_logprobs
 from chunfen.train.objective import LEAD, batch_losses, needs_reference
 from chunfen.train.reference import Reference, compute_reference
 from engines.families import tiny
@@ -164,8 +164,8 @@ def test_log_probabilities_have_the_gradients_of_log_softmax():
     """Against numerical differentiation; positions that are read twice, and one that is not read."""
     logits = torch.randn(40, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64, requires_grad=True)
     row, token = torch.tensor([0, 3, 3, 3, 39]), torch.tensor([6, 1, 1, 2, 0])
-    torch.testing.assert_close(token_logprobs(logits, row, token), logits.log_softmax(-1)[row, token])
-    assert torch.autograd.gradcheck(lambda x: token_logprobs(x, row, token), (logits,))
+    torch.testing.assert_close(picked_logprobs(logits, row, token), logits.log_softmax(-1)[row, token])
+    assert torch.autograd.gradcheck(lambda x: picked_logprobs(x, row, token), (logits,))
 
 
 def test_a_reference_is_kept_as_it_was_computed(model, tmp_path):

@@ -11,7 +11,10 @@ from cyclopts import Parameter
 
 from chunfen.cli.app import new_app
 from chunfen.cli.table import table
+from chunfen.data.check import summary
+from chunfen.data.load import REJECTED, Rejected, load_rows, write_rejected
 from chunfen.errors import DataError, SettingError
+from chunfen.runs.files import write_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,7 +22,6 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from chunfen.data.encode import Tokens
-    from chunfen.data.load import Rejected
     from chunfen.data.row import Row
 
 COMMANDS = {
@@ -37,7 +39,6 @@ Count = Annotated[int, Parameter(help="How many rows to show.")]
 Target = Annotated[Path, Parameter(help="A new .jsonl file.")]
 Model = Annotated[str | None, Parameter(help="A model, by name, hub id or folder: count and show its tokens.")]
 Learn = Annotated[Literal["all", "last"], Parameter(help="Which answers of a conversation training learns.")]
-REJECTED = Path("rejected_rows.jsonl")
 SHOWN = 5
 
 
@@ -47,8 +48,6 @@ def check(source: Source, *, model: Model = None, strict: Strict = False, reject
     Rows that cannot be read are listed with file, line and reason. Lengths are in characters, or in the tokens of a
     model.
     """
-    from chunfen.data.check import summary
-
     rows = _read(source, strict, rejected_rows)
     if model is None:
         unit, found = "characters", summary(rows)
@@ -83,8 +82,6 @@ def show(
 
     With a model: as its template writes them. What training learns stands in green between ⟦ and ⟧.
     """
-    from chunfen.data.load import load_rows
-
     if row < 1 or count < 1:
         raise SettingError(f"row {row}, count {count}: both have to be 1 or more.")
     rows, _ = load_rows(source, strict=strict)
@@ -117,16 +114,12 @@ def convert(source: Source, target: Target, *, strict: Strict = False, rejected_
     if target.exists():
         raise DataError(f"{target} is there already. Remove it or choose another name.")
     rows = _read(source, strict, rejected_rows)
-    part = target.with_name(target.name + ".part")
-    part.write_text("".join(json.dumps(r.as_dict(), ensure_ascii=False) + "\n" for r in rows), encoding="utf-8")
-    part.replace(target)
+    write_text(target, "".join(json.dumps(row.as_dict(), ensure_ascii=False) + "\n" for row in rows))
     print(f"{target}: {len(rows)} rows")
     return 0
 
 
 def _read(source: Path, strict: bool, listed: Path) -> Sequence[Row]:
-    from chunfen.data.load import load_rows, write_rejected
-
     rows, rejected = load_rows(source, strict=strict)
     if rejected:
         write_rejected(listed, rejected)
@@ -149,7 +142,7 @@ def _shown(number: int, row: Row) -> str:
         lines.append(f"{message.role}> {' '.join([message.content, *calls]).strip()}")
     if row.rejected:
         lines += [f"rejected> {message.content}" for message in row.rejected[len(row.prompt) :]]
-    others = {**row.as_dict()}
+    others = row.as_dict()
     for name in ("messages", "rejected_messages", "text"):
         others.pop(name, None)
     lines += [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in others.items()]

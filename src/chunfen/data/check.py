@@ -39,15 +39,15 @@ def summary(rows: Sequence[Row], length: Callable[[Row], int] = characters) -> S
     ({'conversation': 2}, 1, (7, 7, 7, 7, 7, 7))
     """
     kinds = Counter(row.kind for row in rows)
-    seen = Counter(json.dumps(row.as_dict(), sort_keys=True, default=str) for row in rows)
+    duplicates = len(rows) - len({json.dumps(row.as_dict(), sort_keys=True, default=str) for row in rows})
     return Summary(
         rows=len(rows),
         kinds=dict(kinds.most_common()),
         columns=dict(Counter(name for row in rows for name in row.extra).most_common()),
-        duplicates=len(rows) - len(seen),
+        duplicates=duplicates,
         turns=quantiles([len(row.messages) for row in rows if row.messages]),
         lengths=quantiles([length(row) for row in rows]),
-        notes=tuple(_notes(rows, kinds, len(rows) - len(seen))),
+        notes=tuple(_notes(rows, kinds, duplicates)),
     )
 
 

@@ -49,19 +49,29 @@ def read_lines(path: Path) -> Iterator[Line]:
     yield from reader(path)
 
 
-def _json_lines(path: Path) -> Iterator[Line]:
+def _raw(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file that are not blank, numbered, without a byte order mark."""
     with path.open("rb") as file:
         for number, raw in enumerate(file, 1):
             raw = raw.removeprefix(BOM) if number == 1 else raw
             if raw.strip():
-                yield _parsed(path, number, raw)
+                yield number, raw
+
+
+def _not_utf8(raw: bytes, error: UnicodeDecodeError) -> str:
+    return f"not UTF-8: byte {raw[error.start]:#04x} at place {error.start + 1}"
+
+
+def _json_lines(path: Path) -> Iterator[Line]:
+    for number, raw in _raw(path):
+        yield _parsed(path, number, raw)
 
 
 def _parsed(path: Path, number: int, raw: bytes) -> Line:
     try:
         return Line(path, number, json.loads(raw.decode("utf-8")))
     except UnicodeDecodeError as error:
-        return Line(path, number, error=f"not UTF-8: byte {raw[error.start]:#04x} at place {error.start + 1}")
+        return Line(path, number, error=_not_utf8(raw, error))
     except RecursionError:
         return Line(path, number, error="nested too deeply")
     except ValueError as error:
@@ -70,11 +80,10 @@ def _parsed(path: Path, number: int, raw: bytes) -> Line:
 
 def _json(path: Path) -> Iterator[Line]:
     """A list of rows, one row, {"data": [rows]}, or JSON lines in a file that is called .json."""
-    whole = _parsed(path, 1, path.read_bytes().removeprefix(BOM))
+    raw = path.read_bytes().removeprefix(BOM)
+    whole = _parsed(path, 1, raw)
     if whole.error:
-        with path.open("rb") as file:
-            begins = file.read(4096).removeprefix(BOM).lstrip()[:1]
-        if begins == b"{":
+        if raw.lstrip().startswith(b"{"):
             yield from _json_lines(path)
         else:
             yield whole
@@ -93,10 +102,11 @@ def _json(path: Path) -> Iterator[Line]:
 def _table(delimiter: str) -> Callable[[Path], Iterator[Line]]:
     def read(path: Path) -> Iterator[Line]:
         csv.field_size_limit(2**31 - 1)
+        raw = path.read_bytes().removeprefix(BOM)
         try:
-            text = path.read_bytes().removeprefix(BOM).decode("utf-8")
+            text = raw.decode("utf-8")
         except UnicodeDecodeError as error:
-            yield Line(path, 1, error=f"not UTF-8: at byte {error.start + 1}")
+            yield Line(path, 1, error=_not_utf8(raw, error))
             return
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         header: list[str] = []
@@ -124,16 +134,14 @@ def _table(delimiter: str) -> Callable[[Path], Iterator[Line]]:
 
 def _text(path: Path) -> Iterator[Line]:
     """One text a line."""
-    with path.open("rb") as file:
-        for number, raw in enumerate(file, 1):
-            raw = raw.removeprefix(BOM) if number == 1 else raw
-            try:
-                text = raw.decode("utf-8").rstrip("\r\n")
-            except UnicodeDecodeError as error:
-                yield Line(path, number, error=f"not UTF-8: byte {raw[error.start]:#04x} at place {error.start + 1}")
-                continue
-            if text.strip():
-                yield Line(path, number, {"text": text})
+    for number, raw in _raw(path):
+        try:
+            text = raw.decode("utf-8").rstrip("\r\n")
+        except UnicodeDecodeError as error:
+            yield Line(path, number, error=_not_utf8(raw, error))
+            continue
+        if text.strip():  # spaces that only Unicode knows
+            yield Line(path, number, {"text": text})
 
 
 def _parquet(path: Path) -> Iterator[Line]:

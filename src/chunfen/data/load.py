@@ -11,9 +11,10 @@ from chunfen.data.files import Line, read_lines
 from chunfen.data.formats import RowError, to_row
 from chunfen.data.row import Row
 from chunfen.errors import DataError
+from chunfen.runs.files import write_text
 
-REJECTED = "rejected_rows.jsonl"
-"""Where rows that cannot be read are listed."""
+REJECTED = Path("rejected_rows.jsonl")
+"""Where rows that cannot be read are listed, unless another place is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,4 +63,4 @@ def load_rows(path: Path, *, strict: bool = False) -> tuple[list[Row], list[Reje
 def write_rejected(path: Path, rejected: Sequence[Rejected]) -> None:
     """One JSON object a line: file, line, reason."""
     text = "".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rejected)
-    path.write_text(text, encoding="utf-8")
+    write_text(path, text)

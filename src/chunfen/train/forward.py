@@ -13,9 +13,9 @@ from peft.helpers import disable_input_dtype_casting
 from torch import Tensor
 
 from chunfen.data.packing import PackedBatch, collate, join_rows, plan_rows
+from chunfen.engines.transformers.logprobs import picked_logprobs
 from chunfen.engines.transformers.scoring import read_logits
 from chunfen.train.encode import EncodedRow
-from chunfen.train.logprobs import token_logprobs
 
 JOINED = 128
 """Rows of a step are filled up to this many tokens."""
@@ -105,7 +105,7 @@ def score(logits: Tensor, batch: TextBatch, ids: Tensor | None = None) -> Scored
     others = torch.zeros(len(batch.place), 0, dtype=torch.long) if ids is None else ids
     place, others = batch.place.to(device), others.to(device)
     wanted = place[:, None].expand_as(others)
-    found = token_logprobs(logits, torch.cat([pick, wanted.flatten()]), torch.cat([targets, others.flatten()]))
+    found = picked_logprobs(logits, torch.cat([pick, wanted.flatten()]), torch.cat([targets, others.flatten()]))
     values, kept = found[: len(pick)], found[len(pick) :]
     sums = torch.zeros(batch.texts, device=device).index_add(0, sequence, values)
     counts = torch.bincount(sequence, minlength=batch.texts).clamp_min(1)

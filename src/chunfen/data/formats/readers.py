@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from chunfen.data.formats.fields import Fields, RowError, as_text, kind_of, parsed
-from chunfen.data.formats.turns import Media, check_turns, read_turns
+from chunfen.data.formats.turns import MEDIA, Media, check_turns, read_turns
 from chunfen.data.row import Message, Row
 
 CHAT = ("messages", "conversations", "conversation")
@@ -41,7 +41,7 @@ def to_row(raw: object) -> Row:
         check_turns(rejected, "rejected")
         if rejected == messages:
             raise RowError("the chosen and the rejected answer are the same")
-    listed = {kind: tuple(media.get(kind, ())) + _media(fields, kind) for kind in ("image", "video", "audio")}
+    listed = {kind: tuple(media.get(kind, ())) + _media(fields, kind) for kind in MEDIA}
     for kind, files in listed.items():
         messages, rejected = _tagged(messages, kind, files), _tagged(rejected, kind, files)
     return Row(

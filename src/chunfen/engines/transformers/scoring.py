@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from chunfen.data.packing import PackedBatch, collate, group_rows, plan_rows
+from chunfen.engines.transformers.logprobs import picked_logprobs
 from chunfen.engines.transformers.masks import masks_for
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ Model = Any
 
 LOGITS = 2**26
 """Most logits held at once: 256 MiB in fp32."""
-
-_CHUNK = 64
-"""Positions whose log-softmax is taken at once; small enough to stay near the cache."""
 
 Progress = Callable[[int, int], None]
 """Called with (done, total), in tokens to compute."""
@@ -88,11 +86,9 @@ def read_logits(model: Model, batch: PackedBatch, *, tree: bool, cache: Cache | 
 
 
 def read_logprobs(logits: Tensor, batch: PackedBatch) -> Tensor:
-    """Log-probabilities [r] of the batch's targets, in fp32: logit minus log-sum-exp."""
-    pick = torch.from_numpy(batch.pick).to(logits.device)
-    targets = torch.from_numpy(batch.targets).to(logits.device)
-    normaliser = torch.cat([chunk.float().logsumexp(-1) for chunk in torch.split(logits, _CHUNK)])
-    return logits[pick, targets].float() - normaliser[pick]
+    """Log-probabilities [r] of the batch's targets, in fp32."""
+    pick, targets = (torch.from_numpy(part).to(logits.device) for part in (batch.pick, batch.targets))
+    return picked_logprobs(logits, pick, targets)
 
 
 @contextmanager

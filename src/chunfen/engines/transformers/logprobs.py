@@ -11,19 +11,19 @@ _ROWS = 16
 """Rows of logits whose softmax is taken at once: small enough to stay near the cache."""
 
 
-def token_logprobs(logits: Tensor, row: Tensor, token: Tensor) -> Tensor:
+def picked_logprobs(logits: Tensor, row: Tensor, token: Tensor) -> Tensor:
     """log softmax(logits)[row, token], in fp32 or better.
 
     logits [rows, vocabulary], in any precision. row, token [n]: which log-probabilities are wanted. Returns [n].
 
-    >>> token_logprobs(torch.tensor([[0.0, 0.0], [2.0, 2.0]]), torch.tensor([1, 0]), torch.tensor([0, 1]))
+    >>> picked_logprobs(torch.tensor([[0.0, 0.0], [2.0, 2.0]]), torch.tensor([1, 0]), torch.tensor([0, 1]))
     tensor([-0.6931, -0.6931])
     """
-    found: Tensor = _TokenLogprobs.apply(logits, row, token)  # type: ignore[no-untyped-call]
+    found: Tensor = _PickedLogprobs.apply(logits, row, token)  # type: ignore[no-untyped-call]
     return found
 
 
-class _TokenLogprobs(torch.autograd.Function):
+class _PickedLogprobs(torch.autograd.Function):
     """Composed of torch's own operations this takes five arrays of the logits' size in fp32; here it takes one."""
 
     @staticmethod
