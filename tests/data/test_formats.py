@@ -173,6 +173,8 @@ def test_an_answer_can_say_whether_it_is_learned():
     row = to_row({"messages": turns, "label": 0, "margin": 0})
     assert row.messages[1].loss is False
     assert to_row(row.as_dict()) == row
+    turns[1]["content"] = [{"type": "text", "text": "5"}]
+    assert to_row({"messages": turns}).messages[1] == row.messages[1]
 
 
 BROKEN = {

@@ -74,10 +74,11 @@ def _turn(turn: object, where: str, media: Media) -> list[Message]:
     name = role.strip().lower()
     if name in ("function_call", "tool_call"):
         return [Message("assistant", "", (_call(content, where),))]
+    loss = _loss(turn.get("loss"), where)
     if isinstance(content, (list, tuple)):
-        return _parts(ROLES[name], content, calls, where, media)
+        return _parts(ROLES[name], content, calls, loss, where, media)
     text = "" if content is None and calls else as_text(content, where)
-    return [Message(ROLES[name], text, tuple(calls), _loss(turn.get("loss"), where))]
+    return [Message(ROLES[name], text, tuple(calls), loss)]
 
 
 def _pair(turn: Mapping[str, Any], where: str) -> list[Message]:
@@ -90,7 +91,7 @@ def _pair(turn: Mapping[str, Any], where: str) -> list[Message]:
 
 
 def _parts(
-    role: Role, parts: Sequence[object], calls: list[Mapping[str, Any]], where: str, media: Media
+    role: Role, parts: Sequence[object], calls: list[Mapping[str, Any]], loss: bool | None, where: str, media: Media
 ) -> list[Message]:
     """Content in parts, as OpenAI and Anthropic write it: text, media, and calls of tools with their results."""
     text, results = "", []
@@ -113,7 +114,7 @@ def _parts(
             results.append(Message("tool", _flat(part.get("content"), where)))
         else:
             raise RowError(f"{where}: a content part of type {kind!r} is not known")
-    own = [Message(role, text, tuple(calls))] if text or calls or not results else []
+    own = [Message(role, text, tuple(calls), loss)] if text or calls or not results else []
     return [*results, *own]
 
 
