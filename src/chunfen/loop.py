@@ -218,7 +218,7 @@ def _plan(settings: RepairCommand, run: Run, axes: Sequence[Axis], model: _Model
     """rows.jsonl: what the training split shows, turned into rows, with the model's own answers to keep."""
     from chunfen.bias.plan import plan_repair
     from chunfen.bias.portions import rows_per_part
-    from chunfen.data.rows import write_rows
+    from chunfen.data.repair_row import write_rows
     from chunfen.engines.base import Request, Sampling
 
     most = rows_per_part(_per_step(settings), settings.max_steps)
@@ -234,7 +234,7 @@ def _plan(settings: RepairCommand, run: Run, axes: Sequence[Axis], model: _Model
 
 
 def _train(settings: RepairCommand, run: Run, path: Path) -> None:
-    from chunfen.data.rows import read_rows
+    from chunfen.data.repair_row import read_rows
     from chunfen.train.repair import train_repair
 
     dtype = _train_dtype(settings)

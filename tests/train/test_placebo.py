@@ -14,13 +14,13 @@ from chunfen.bias.axis import load_axis
 from chunfen.bias.design import Thin
 from chunfen.bias.instruments import build_probes
 from chunfen.bias.plan import plan_repair
-from chunfen.data.rows import PreferenceRow
+from chunfen.data.repair_row import RepairRow
 from chunfen.engines.transformers import TransformersEngine
 from chunfen.measure.log import AuditLog
 from chunfen.measure.run import measure
 from chunfen.models.loading import load_model
 from chunfen.settings.repair import RepairSettings
-from chunfen.settings.train import TrainSettings
+from chunfen.settings.train import RepairTrainSettings
 from chunfen.settings.tuner import TunerSettings
 from chunfen.train.repair import train_repair
 
@@ -30,11 +30,11 @@ AXIS = load_axis("gender", "en")
 SHARE = {item.text: item.x for item in AXIS.items}
 STEPS, PER_STEP, PER_ITEM = 12, 24, 4
 
-Label = Callable[[PreferenceRow, int], bool]
+Label = Callable[[RepairRow, int], bool]
 """Whether the text of the first group is called the better one; the number counts the rows of one item."""
 
 
-def lines() -> list[PreferenceRow]:
+def lines() -> list[RepairRow]:
     """As many line pairs as there are to train on, four to an item, in random order of their templates."""
     nothing = AuditLog(
         target="", fingerprint="", split="train", seed=0, settings={}, versions={}, started="", seconds=0, probes=()
@@ -47,7 +47,7 @@ def lines() -> list[PreferenceRow]:
     return [row for item in items for row in draw.sample(by_item[item], PER_ITEM)]
 
 
-def labelled(rows: Sequence[PreferenceRow], label: Label) -> list[PreferenceRow]:
+def labelled(rows: Sequence[RepairRow], label: Label) -> list[RepairRow]:
     return [
         replace(row, objective="prefer")
         if label(row, number % PER_ITEM)
@@ -56,12 +56,12 @@ def labelled(rows: Sequence[PreferenceRow], label: Label) -> list[PreferenceRow]
     ]
 
 
-def shuffled(_: PreferenceRow, number: int) -> bool:
+def shuffled(_: RepairRow, number: int) -> bool:
     """Either group twice per item: what is learned says nothing of the item."""
     return number < PER_ITEM / 2
 
 
-def counter(row: PreferenceRow, _: int) -> bool:
+def counter(row: RepairRow, _: int) -> bool:
     """The group that the statistics do not expect."""
     return SHARE[row.item] < 0.5
 
@@ -76,7 +76,7 @@ def test_labels_that_say_nothing_leave_the_slope_and_labels_that_do_move_it(defa
             work=folder / "work",
             per_step={"line": PER_STEP},
             tuner=TunerSettings(),
-            train=TrainSettings(max_steps=STEPS, learning_rate=5e-4),
+            train=RepairTrainSettings(max_steps=STEPS, learning_rate=5e-4),
             objective=RepairSettings(loss_type="dpo", beta=0.2, rpo_alpha=0.0),
             seed=1,
             progress=lambda *_: None,

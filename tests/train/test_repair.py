@@ -10,22 +10,22 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from chunfen.data.rows import PreferenceRow
+from chunfen.data.repair_row import RepairRow
 from chunfen.errors import SettingError
 from chunfen.models.loading import load_model
 from chunfen.settings.repair import RepairSettings
-from chunfen.settings.train import TrainSettings
+from chunfen.settings.train import RepairTrainSettings
 from chunfen.settings.tuner import TunerSettings
-from chunfen.train.encode import encode_rows
 from chunfen.train.forward import pack_rows, row_logits, score
 from chunfen.train.repair import train_repair
+from chunfen.train.repair.encode import encode_rows
 
 CHAT = (("user", "who is a nurse ?"),)
 ROWS = [
-    PreferenceRow("parity", "a nurse is a", " woman .", " man .", part="line"),
-    PreferenceRow("parity", "who is a nurse ?", " woman", " man", part="line"),
-    PreferenceRow("prefer", CHAT, "a man a woman", "a woman .", part="question"),
-    PreferenceRow("keep", (("user", "hello"),), "hello hello", part="chat"),
+    RepairRow("parity", "a nurse is a", " woman .", " man .", part="line"),
+    RepairRow("parity", "who is a nurse ?", " woman", " man", part="line"),
+    RepairRow("prefer", CHAT, "a man a woman", "a woman .", part="question"),
+    RepairRow("keep", (("user", "hello"),), "hello hello", part="chat"),
 ]
 
 
@@ -46,7 +46,7 @@ def trained(model_dir: Path, folder: Path, *, stop_at: int | None = None, **trai
         work=folder / "work",
         per_step={"line": 2, "question": 1, "chat": 1},
         tuner=TunerSettings(lora_rank=4),
-        train=TrainSettings(**options),
+        train=RepairTrainSettings(**options),
         objective=RepairSettings(),
         seed=1,
         progress=progress,
@@ -110,7 +110,7 @@ def test_dropout_is_refused_because_prompts_are_shared(tiny_model_dir, tmp_path)
             work=tmp_path / "work",
             per_step={},
             tuner=TunerSettings(lora_dropout=0.1),
-            train=TrainSettings(),
+            train=RepairTrainSettings(),
             objective=RepairSettings(),
             seed=1,
             progress=lambda *_: None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chunfen.train.schedule import schedule
+from chunfen.train.repair.schedule import schedule
 
 
 def test_every_row_comes_up_before_any_comes_up_twice():

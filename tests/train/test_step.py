@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from chunfen.data.rows import PreferenceRow
+from chunfen.data.repair_row import RepairRow
 from chunfen.engines.transformers.logprobs import picked_logprobs
 from chunfen.settings.repair import RepairSettings
-from chunfen.train.encode import EncodedRow, EncodedText
+from chunfen.train.example import Text
 from chunfen.train.forward import Scored, pack_rows, row_logits, score
-from chunfen.train.objective import LEAD, batch_losses, needs_reference
 from chunfen.train.reference import Reference, compute_reference
+from chunfen.train.repair.encode import EncodedRow
+from chunfen.train.repair.objective import LEAD, batch_losses
+from chunfen.train.repair.stage import RepairStage
 from engines.families import tiny
 
 
@@ -20,22 +22,22 @@ def ids(*numbers: int) -> tuple[int, ...]:
 
 
 PREFER = EncodedRow(
-    PreferenceRow("prefer", "", "chosen", "rejected", label=0.8),
-    (EncodedText(ids(1, 5, 9, 20, 21, 22), 3), EncodedText(ids(1, 5, 9, 30, 31), 3)),
+    RepairRow("prefer", "", "chosen", "rejected", label=0.8),
+    (Text.ending(ids(1, 5, 9, 20, 21, 22), 3), Text.ending(ids(1, 5, 9, 30, 31), 3)),
 )
 PARITY = EncodedRow(
-    PreferenceRow("parity", "", "she", "he"),
-    (EncodedText(ids(1, 5, 9, 40, 50, 51), 3), EncodedText(ids(1, 5, 9, 41, 50, 51), 3)),
+    RepairRow("parity", "", "she", "he"),
+    (Text.ending(ids(1, 5, 9, 40, 50, 51), 3), Text.ending(ids(1, 5, 9, 41, 50, 51), 3)),
 )
 REVERSE = EncodedRow(
-    PreferenceRow("parity", "", "rest", "rest", rejected_prompt="x"),
-    (EncodedText(ids(1, 40, 6, 7), 2), EncodedText(ids(1, 41, 6, 7), 2)),
+    RepairRow("parity", "", "rest", "rest", rejected_prompt="x"),
+    (Text.ending(ids(1, 40, 6, 7), 2), Text.ending(ids(1, 41, 6, 7), 2)),
 )
 HOLD = EncodedRow(
-    PreferenceRow("hold", "", "right", "wrong"),
-    (EncodedText(ids(1, 5, 8, 25, 26), 3), EncodedText(ids(1, 5, 8, 35, 26), 3)),
+    RepairRow("hold", "", "right", "wrong"),
+    (Text.ending(ids(1, 5, 8, 25, 26), 3), Text.ending(ids(1, 5, 8, 35, 26), 3)),
 )
-KEEP = EncodedRow(PreferenceRow("keep", "", "answer"), (EncodedText(ids(1, 5, 60, 61, 62), 2),))
+KEEP = EncodedRow(RepairRow("keep", "", "answer"), (Text.ending(ids(1, 5, 60, 61, 62), 2),))
 ROWS = [PREFER, PARITY, REVERSE, KEEP, HOLD]
 OVERSHOOT = 0.3
 
@@ -45,15 +47,15 @@ def model():
     return tiny("llama")
 
 
-def plain(model, text: EncodedText) -> torch.Tensor:
+def plain(model, text: Text) -> torch.Tensor:
     """Log-softmax of one text alone at its read positions: [read, vocabulary]."""
     logits = model(input_ids=torch.tensor([text.ids])).logits[0]
-    return logits.log_softmax(-1)[text.start - 1 : -1]
+    return logits.log_softmax(-1)[text.reads[0] - 1 : -1]
 
 
-def logprob(model, text: EncodedText) -> torch.Tensor:
+def logprob(model, text: Text) -> torch.Tensor:
     table = plain(model, text)
-    return table[torch.arange(len(table)), torch.tensor(text.ids[text.start :])].sum()
+    return table[torch.arange(len(table)), torch.tensor(text.ids[text.reads[0] :])].sum()
 
 
 @pytest.mark.parametrize("tree", [True, False])
@@ -80,8 +82,9 @@ def test_losses_and_gradients_are_those_of_the_formulas(model, loss_type):
         parity_weight=1.3,
         overshoot=OVERSHOOT,
     )
-    batch = pack_rows(ROWS)
-    reference = compute_reference(model, ROWS, overshoot=OVERSHOOT)
+    stage = RepairStage(objective)
+    batch = pack_rows(ROWS, distributions=stage.distributions)
+    reference = compute_reference(model, ROWS, stage)
     noise = 0.4 * torch.randn(5, 2, generator=torch.Generator().manual_seed(0))
     shifted = Reference(reference.sums + noise, reference.ids, reference.target, reference.begin)
 
@@ -139,7 +142,7 @@ def test_what_is_held_pulls_only_where_it_fell_behind():
 
 
 def test_the_reference_splits_the_two_words_evenly_and_keeps_the_rest(model):
-    reference = compute_reference(model, ROWS)
+    reference = compute_reference(model, ROWS, RepairStage(RepairSettings(overshoot=0)))
     sums, words, target = reference.of([1])
     with torch.no_grad():
         true = plain(model, PARITY.texts[0])[0].exp()
@@ -151,12 +154,12 @@ def test_the_reference_splits_the_two_words_evenly_and_keeps_the_rest(model):
 
 def test_rows_that_need_no_reference_are_not_asked_about(model):
     simpo, dpo = (RepairSettings(loss_type=loss_type) for loss_type in ("simpo", "dpo"))
-    whole = compute_reference(model, ROWS, needed=lambda row: needs_reference(row, dpo))
-    some = compute_reference(model, ROWS, needed=lambda row: needs_reference(row, simpo))
+    whole = compute_reference(model, ROWS, RepairStage(dpo))
+    some = compute_reference(model, ROWS, RepairStage(simpo))
     assert some.sums[0].tolist() == [0.0, 0.0] != whole.sums[0].tolist()
     for one, other in zip(some.of(range(1, 5)), whole.of(range(1, 5)), strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=0)
-    none = compute_reference(model, [PREFER], needed=lambda row: needs_reference(row, simpo))
+    none = compute_reference(model, [PREFER], RepairStage(simpo))
     assert [len(part) for part in none.of([0])] == [1, 0, 0]
 
 
@@ -169,7 +172,7 @@ def test_log_probabilities_have_the_gradients_of_log_softmax():
 
 
 def test_a_reference_is_kept_as_it_was_computed(model, tmp_path):
-    reference = compute_reference(model, ROWS)
+    reference = compute_reference(model, ROWS, RepairStage(RepairSettings(overshoot=0)))
     reference.save(tmp_path / "reference.safetensors")
     again = Reference.load(tmp_path / "reference.safetensors")
     for rows in ([0], [3, 1], range(4)):

@@ -30,7 +30,7 @@ from chunfen.bias.design import both_orders, crossed, spread
 from chunfen.bias.filling import answer_texts, cue_answers, evasive_answers, fill, pair_texts, question_text
 from chunfen.bias.portions import SHORT
 from chunfen.bias.wording import capitalised, split_pair
-from chunfen.data.rows import PreferenceRow
+from chunfen.data.repair_row import RepairRow
 from chunfen.measure.log import AuditLog, ProbeLog
 
 
@@ -38,7 +38,7 @@ from chunfen.measure.log import AuditLog, ProbeLog
 class RepairPlan:
     """rows: what is trained on. facts: counts per part, hashes of the splits, head nouns shared with held-out items."""
 
-    rows: tuple[PreferenceRow, ...]
+    rows: tuple[RepairRow, ...]
     facts: Mapping[str, Any]
 
 
@@ -58,7 +58,7 @@ def plan_repair(
     """
     if log.split != "train":
         raise ValueError(f"a repair is planned from an audit of the training split, not of {log.split!r}")
-    rows: list[PreferenceRow] = []
+    rows: list[RepairRow] = []
     for axis in axes:
         made = _Maker(axis, log, chat, random.Random(seed))
         for part, count in rows_per_part.items():
@@ -88,19 +88,19 @@ class _Maker:
             "text": self.text,
         }
 
-    def rows(self, part: str) -> list[PreferenceRow]:
+    def rows(self, part: str) -> list[RepairRow]:
         return list(self.parts[part]())
 
     def _templates(self, section: str) -> list[Any]:
         return [t for t in getattr(self.axis, section) if t.split == "train"]
 
-    def line(self) -> Iterator[PreferenceRow]:
+    def line(self) -> Iterator[RepairRow]:
         for item, template in crossed(self.items, self._templates("line")):
             prompt, positive, negative = split_pair(*pair_texts(self.axis, template, item))
             side = self._leaning(item)
             yield _row("parity", "line", prompt, positive, negative, template.id, item, side=side)
 
-    def reverse(self) -> Iterator[PreferenceRow]:
+    def reverse(self) -> Iterator[RepairRow]:
         """The texts after the group word; the word itself stays as likely as it was."""
         for item, template in crossed(self.items, self._templates("reverse")):
             prompt, positive, negative = split_pair(*pair_texts(self.axis, template, item))
@@ -108,7 +108,7 @@ class _Maker:
             heads = [prompt + text.removesuffix(rest) for text in (positive, negative)]
             yield _row("parity", "reverse", heads[0], rest, rest, template.id, item, rejected_prompt=heads[1])
 
-    def story(self) -> Iterator[PreferenceRow]:
+    def story(self) -> Iterator[RepairRow]:
         """The model's own stories up to the first pronoun; there, either pronoun shall be as likely."""
         forms = [group.forms.get("pronoun", "") for group in self.axis.groups.values()]
         items = {item.text: item for item in self.items}
@@ -120,7 +120,7 @@ class _Maker:
                 prompt = (("user", reading.prompt), ("assistant", before))
                 yield _row("parity", "story", prompt, texts[0], texts[1], reading.template, items[reading.item])
 
-    def told(self) -> Iterator[PreferenceRow]:
+    def told(self) -> Iterator[RepairRow]:
         """Line templates as the model's answer to a story prompt: it rarely writes enough stories of its own."""
         cells = list(itertools.product(self._templates("story"), self._templates("line")))
         for item, (asked, line) in crossed(self.items, self.draw.sample(cells, len(cells)), 4):
@@ -132,7 +132,7 @@ class _Maker:
                 )
                 yield _row("parity", "told", prompt, positive, negative, asked.id, item)
 
-    def reply(self) -> Iterator[PreferenceRow]:
+    def reply(self) -> Iterator[RepairRow]:
         wanted = self._balanced()
         items = {item.text: item for item in self.items}
         for reading in self._readings("reply"):
@@ -143,7 +143,7 @@ class _Maker:
                 rejected = reading.text.strip()
                 yield _row("prefer", "reply", prompt, chosen, rejected, reading.template, item, side=reading.label)
 
-    def question(self) -> Iterator[PreferenceRow]:
+    def question(self) -> Iterator[RepairRow]:
         wanted = self._balanced()
         for item, (template, order) in crossed(self.items, both_orders(self._templates("question"))):
             prompt = (("user", question_text(self.axis, template, item, positive_first=order)),)
@@ -156,7 +156,7 @@ class _Maker:
             rejected = self.draw.choice(answers[named])
             yield _row("prefer", "question", prompt, chosen, rejected, template.id, item, side=named)
 
-    def cue(self) -> Iterator[PreferenceRow]:
+    def cue(self) -> Iterator[RepairRow]:
         """Where the answer is one group, the other one is wrong, and so is "either"."""
         for number, cue in enumerate(self._templates("cue")):
             evasions = evasive_answers(self.axis, cue)
@@ -167,14 +167,14 @@ class _Maker:
                 for rejected in (wrong, self.draw.choice(evasions)):
                     yield _row("prefer", "cue", prompt, answers[cue.answer], rejected, cue.id, item, side=cue.answer)
 
-    def agreement(self) -> Iterator[PreferenceRow]:
+    def agreement(self) -> Iterator[RepairRow]:
         for number, pair in enumerate(self._templates("agreement")):
             for item in spread(self.items, number, 8) if "{" in pair.right else [None]:
                 texts = (fill(t, item, language=self.axis.language) for t in (pair.right, pair.wrong))
                 prompt, right, wrong = split_pair(*texts)
                 yield _row("hold", "agreement", prompt, right, wrong, pair.id, item)
 
-    def opening(self) -> Iterator[PreferenceRow]:
+    def opening(self) -> Iterator[RepairRow]:
         """Stories begin as they did: what is wanted of questions ("either") is no answer to other requests."""
         words = [word for group in self.axis.groups.values() for word in group.words]
         for reading in self._readings("story"):
@@ -182,12 +182,12 @@ class _Maker:
             if len(before) > len(reading.item):
                 yield _row("keep", "opening", (("user", reading.prompt),), before, "", reading.template, None)
 
-    def keep(self) -> Iterator[PreferenceRow]:
+    def keep(self) -> Iterator[RepairRow]:
         for prompt, answer in self.chat.items():
             if answer.strip():
                 yield _row("keep", "chat", (("user", prompt),), answer.strip(), "", "", None)
 
-    def text(self) -> Iterator[PreferenceRow]:
+    def text(self) -> Iterator[RepairRow]:
         """Running text, so that more than chat stays; from an axis without any, the answers without their chat."""
         texts = [template.text for template in self._templates("prose")] or list(self.chat.values())
         for text in texts:
@@ -218,9 +218,9 @@ def _row(
     item: Item | None,
     rejected_prompt: Any = None,
     side: str = "",
-) -> PreferenceRow:
+) -> RepairRow:
     name, head = (item.text, item.head) if item else ("", "")
-    return PreferenceRow(
+    return RepairRow(
         objective,
         prompt,
         chosen,
@@ -274,7 +274,7 @@ def _first_word(text: str, words: Sequence[str]) -> tuple[str, str]:
     return (text[: found.start()], found[0]) if found else (text, "")
 
 
-def _facts(axes: Sequence[Axis], rows: Sequence[PreferenceRow]) -> dict[str, Any]:
+def _facts(axes: Sequence[Axis], rows: Sequence[RepairRow]) -> dict[str, Any]:
     trained = {row.head for row in rows if row.head}
     return {
         "rows": dict(Counter(row.part for row in rows)),

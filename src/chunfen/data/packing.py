@@ -21,8 +21,6 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from chunfen.data.rows import common_prefix
-
 IntArray = npt.NDArray[np.int64]
 
 MAX_TOKENS = 384
@@ -289,3 +287,17 @@ def group_rows(
 
 def _ints(values: Sequence[int]) -> IntArray:
     return np.asarray(values, dtype=np.int64)
+
+
+def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
+    """How many leading elements two sequences share.
+
+    >>> common_prefix([1, 2, 3], [1, 2, 4, 5])
+    2
+    """
+    length = 0
+    for a, b in zip(first, second, strict=False):
+        if a != b:
+            break
+        length += 1
+    return length

@@ -12,7 +12,7 @@ from chunfen.settings.model import ModelSettings
 from chunfen.settings.repair import RepairSettings
 from chunfen.settings.report import ReportSettings
 from chunfen.settings.run import CommonSettings, RunSettings
-from chunfen.settings.train import TrainSettings
+from chunfen.settings.train import RepairTrainSettings
 from chunfen.settings.tuner import TunerSettings
 
 
@@ -20,7 +20,7 @@ class AuditCommand(ModelSettings, AuditSettings, RunSettings):
     """Everything that `chunfen audit` can be told."""
 
 
-class RepairCommand(AuditCommand, TunerSettings, TrainSettings, RepairSettings):
+class RepairCommand(AuditCommand, TunerSettings, RepairTrainSettings, RepairSettings):
     """Everything that `chunfen repair` can be told."""
 
 

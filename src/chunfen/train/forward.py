@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -15,10 +15,17 @@ from torch import Tensor
 from chunfen.data.packing import PackedBatch, collate, join_rows, plan_rows
 from chunfen.engines.transformers.logprobs import picked_logprobs
 from chunfen.engines.transformers.scoring import read_logits
-from chunfen.train.encode import EncodedRow
+from chunfen.train.example import Text
 
 JOINED = 128
-"""Rows of a step are filled up to this many tokens."""
+"""Texts are put side by side in rows of this many tokens, or of as many as the longest text has."""
+
+
+class HasTexts(Protocol):
+    """A row as tokens: an `Example`, or a row of a repair."""
+
+    @property
+    def texts(self) -> tuple[Text, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,44 +37,50 @@ class TextBatch:
     counts the read tokens of the text. owner [kept]: the row that it belongs to. place [kept]: where it is read.
     """
 
-    rows: tuple[EncodedRow, ...]
+    rows: Sequence[Any]
     packed: PackedBatch
     first: Tensor
     owner: Tensor
     place: Tensor
     texts: int
 
+    def pick(self, like: Tensor) -> Tensor:
+        """The place in the logits of each read token [r], on the device of `like`."""
+        return torch.from_numpy(self.packed.pick).to(like.device)
 
-def pack_rows(rows: Sequence[EncodedRow], *, tree: bool = True) -> TextBatch:
-    """Plan one forward pass. tree: False for models that cannot attend to a tree (see the engine's self-check)."""
+    def targets(self, like: Tensor) -> Tensor:
+        """The read tokens [r]."""
+        return torch.from_numpy(self.packed.targets).to(like.device)
+
+    def sequence(self, like: Tensor) -> Tensor:
+        """The text that each read token belongs to [r]."""
+        return torch.from_numpy(self.packed.sequence).to(like.device)
+
+
+def pack_rows(
+    rows: Sequence[HasTexts], *, tree: bool = True, distributions: Callable[[Any], range] = lambda row: range(0)
+) -> TextBatch:
+    """Plan one forward pass. tree: False for models that cannot attend to a tree (see the engine's self-check).
+
+    distributions: at which read positions of a row's first text the whole distribution is wanted.
+    """
     texts = [text for row in rows for text in row.texts]
-    reads = [range(text.start, len(text.ids)) for text in texts]
-    planned = plan_rows([text.ids for text in texts], reads, max_tokens=JOINED, branch=tree)
-    packed = collate(join_rows(planned, max_tokens=JOINED) if tree else planned)
+    joined = max(JOINED, *(len(text.ids) for text in texts))
+    planned = plan_rows(
+        [tuple(text.ids) for text in texts], [text.reads for text in texts], max_tokens=JOINED, branch=tree
+    )
+    packed = collate(join_rows(planned, max_tokens=joined) if tree else planned)
     first = np.cumsum([0, *(len(row.texts) for row in rows)])[:-1]
     begins = {int(s): int(k) for k, s in reversed(list(enumerate(packed.sequence)))}
     wanted = [(k, begins[int(first[k])] + p) for k, row in enumerate(rows) for p in distributions(row)]
     return TextBatch(
-        rows=tuple(rows),
+        rows=rows,
         packed=packed,
         first=torch.from_numpy(first),
         owner=torch.tensor([k for k, _ in wanted], dtype=torch.long),
         place=torch.from_numpy(packed.pick[[r for _, r in wanted]]),
         texts=len(texts),
     )
-
-
-def distributions(row: EncodedRow) -> range:
-    """At which read positions of the chosen text the whole distribution is aimed at.
-
-    keep: at all of them. parity: at the first, if there the two texts part with the same words before them.
-    """
-    chosen = row.texts[0]
-    if row.row.objective == "keep":
-        return range(len(chosen.ids) - chosen.start)
-    if row.row.objective == "parity" and row.row.rejected_prompt is None:
-        return range(1)
-    return range(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,28 +93,35 @@ class Scored:
     kept: Tensor
 
 
-def row_logits(model: Any, batch: TextBatch, *, tree: bool = True) -> Tensor:
-    """The forward pass: logits [read positions, vocabulary]; gradients flow if they are on."""
-    with _own_precision(model):
+def row_logits(model: Any, batch: TextBatch, *, tree: bool = True, dtype: torch.dtype | None = None) -> Tensor:
+    """The forward pass: logits [read positions, vocabulary]; gradients flow if they are on.
+
+    dtype: number format of the products of matrices; None: that of the model's weights.
+    """
+    with precision(model, dtype):
         return read_logits(model, batch.packed, tree=tree)
 
 
 @contextmanager
-def _own_precision(model: Any) -> Iterator[None]:
-    """In a half-precision model the few fp32 weights of an adapter are rounded; PEFT would widen all activations."""
-    if model.dtype == torch.float32:
+def precision(model: Any, dtype: torch.dtype | None = None) -> Iterator[None]:
+    """Compute in one number format: the fp32 weights of an adapter are rounded; PEFT would widen all activations."""
+    dtype = dtype or model.dtype
+    if dtype == torch.float32:
         yield
         return
-    with torch.autocast(model.device.type, model.dtype), disable_input_dtype_casting(model):
+    with torch.autocast(model.device.type, dtype), disable_input_dtype_casting(model):
         yield
+
+
+def token_logprobs(logits: Tensor, batch: TextBatch) -> Tensor:
+    """Log-probability of each read token [r], text after text."""
+    return picked_logprobs(logits, batch.pick(logits), batch.targets(logits))
 
 
 def score(logits: Tensor, batch: TextBatch, ids: Tensor | None = None) -> Scored:
     """What the losses are made of. ids [kept, K]: tokens whose log-probabilities are wanted besides the texts' own."""
     device = logits.device
-    pick, targets, sequence = (
-        torch.from_numpy(part).to(device) for part in (batch.packed.pick, batch.packed.targets, batch.packed.sequence)
-    )
+    pick, targets, sequence = batch.pick(logits), batch.targets(logits), batch.sequence(logits)
     others = torch.zeros(len(batch.place), 0, dtype=torch.long) if ids is None else ids
     place, others = batch.place.to(device), others.to(device)
     wanted = place[:, None].expand_as(others)

@@ -1,23 +1,29 @@
-"""What the reference model says about every row: computed once, with the adapter off, and kept beside the run."""
+"""What the reference model says about every row: computed once, before training begins, and kept beside the run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from chunfen.data.rows import PreferenceRow
-from chunfen.engines.transformers.scoring import evaluating
-from chunfen.train.encode import EncodedRow
-from chunfen.train.forward import distributions, pack_rows, row_logits, score
-from chunfen.train.losses import even_split
+from chunfen.engines.transformers.scoring import LOGITS, evaluating
+from chunfen.train.forward import HasTexts, pack_rows, row_logits, score
+
+if TYPE_CHECKING:
+    from chunfen.train.stage import Stage
 
 TOP = 64
 """Tokens of a target distribution that are kept; all others share one bucket."""
+
+AT_ONCE = 16
+"""Most rows that are computed together."""
+
+Referred = tuple[Tensor, Tensor, Tensor]
+"""Of some rows: sums [rows, 2], and ids and target [kept, K]; see `Reference`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,7 @@ class Reference:
 
         return cls(**load_file(path))
 
-    def of(self, rows: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+    def of(self, rows: Sequence[int]) -> Referred:
         """(sums, ids, target) of some rows, in the order given."""
         parts = [slice(int(self.begin[k]), int(self.begin[k + 1])) for k in rows]
         return (
@@ -58,37 +64,35 @@ class Reference:
 
 def compute_reference(
     model: Any,
-    rows: Sequence[EncodedRow],
+    rows: Sequence[HasTexts],
+    stage: Stage,
     *,
     tree: bool = True,
-    overshoot: float = 0.0,
-    needed: Callable[[PreferenceRow], bool] = lambda row: True,
-    rows_at_once: int = 16,
     progress: Callable[[int, int], None] | None = None,
 ) -> Reference:
-    """One pass without gradients. The model must already be the reference: adapters off.
+    """One pass without gradients. The model must already be the reference.
 
-    overshoot: how far beyond an even split the targets of parity rows lie (see `losses.even_split`). needed: which
-    rows to ask about; the sums of the others stay 0, and their distributions must be none.
+    Rows whose loss asks for no reference are not computed: their sums stay 0, and their distributions must be none.
     """
     sums = torch.zeros(len(rows), 2)
     ids: dict[int, Tensor] = {}
     target: dict[int, Tensor] = {}
     # Neighbours in token order share most of their beginnings.
-    order = sorted((k for k, row in enumerate(rows) if needed(row.row)), key=lambda k: rows[k].texts[0].ids)
+    order = sorted((k for k, row in enumerate(rows) if stage.needs_reference(row)), key=lambda k: rows[k].texts[0].ids)
     with torch.no_grad(), evaluating(model):
-        for start in range(0, len(order), rows_at_once):
-            chosen = order[start : start + rows_at_once]
-            batch = pack_rows([rows[k] for k in chosen], tree=tree)
+        done = 0
+        for chosen in _together(order, rows, max(1, LOGITS // model.get_output_embeddings().weight.shape[0])):
+            batch = pack_rows([rows[k] for k in chosen], tree=tree, distributions=stage.distributions)
             logits = row_logits(model, batch, tree=tree)
-            found = score(logits, batch).sums.cpu()
+            sums[chosen] = sums_of(score(logits, batch).sums, batch.first).cpu()
             for n, k in enumerate(chosen):
-                first, texts = int(batch.first[n]), len(rows[k].texts)
-                sums[k, :texts] = found[first : first + texts]
-                ids[k], target[k] = _targets(rows[k], logits[batch.place[batch.owner == n]].float(), overshoot)
+                place = batch.place[batch.owner == n]
+                if len(place):
+                    ids[k], target[k] = (part.cpu() for part in stage.target(rows[k], logits[place].float()))
+            done += len(chosen)
             if progress:
-                progress(min(start + rows_at_once, len(order)), len(order))
-    counts = torch.tensor([len(distributions(row)) for row in rows])
+                progress(done, len(order))
+    counts = torch.tensor([len(stage.distributions(row)) for row in rows])
     return Reference(
         sums,
         torch.cat([ids[k] for k in sorted(ids)]) if ids else torch.zeros(0, TOP, dtype=torch.long),
@@ -97,17 +101,47 @@ def compute_reference(
     )
 
 
-def _targets(row: EncodedRow, logits: Tensor, overshoot: float) -> tuple[Tensor, Tensor]:
-    """Token ids and wanted probabilities [positions, TOP] of one row. logits [positions, vocabulary]."""
-    top = min(TOP, logits.shape[-1])
-    if not len(logits):
-        return torch.zeros(0, top, dtype=torch.long), torch.zeros(0, top)
-    ids = logits.topk(top, dim=-1).indices
-    if row.row.objective == "parity":
-        pair = torch.tensor([text.ids[text.start] for text in row.texts], device=ids.device)
-        others = ids[0][~torch.isin(ids[0], pair)]
-        ids = torch.cat([pair, others])[None, :top]
-    target = logits.softmax(-1).gather(-1, ids)
-    if row.row.objective == "parity":
-        target = even_split(ids, target, ids[:, 0], ids[:, 1], overshoot)
-    return ids.cpu(), target.cpu()
+def _together(order: Sequence[int], rows: Sequence[HasTexts], most_reads: int) -> Iterator[list[int]]:
+    """Neighbours in an order, so few that their logits can be held at once."""
+    chosen: list[int] = []
+    reads = 0
+    for k in order:
+        own = sum(len(text.reads) for text in rows[k].texts)
+        if chosen and (len(chosen) == AT_ONCE or reads + own > most_reads):
+            yield chosen
+            chosen, reads = [], 0
+        chosen.append(k)
+        reads += own
+    if chosen:
+        yield chosen
+
+
+def sums_of(texts: Tensor, first: Tensor) -> Tensor:
+    """The values [texts] of each row's one or two texts as [rows, 2]; 0 where there is no second.
+
+    >>> sums_of(torch.tensor([1.0, 2.0, 3.0]), torch.tensor([0, 2]))
+    tensor([[1., 2.],
+            [3., 0.]])
+    """
+    ends = torch.cat([first[1:], torch.tensor([len(texts)])])
+    two = (ends - first == 2).to(texts.device)
+    second = (first + 1).clamp_max(len(texts) - 1)
+    return torch.stack([texts[first], torch.where(two, texts[second], 0.0)], dim=1)
+
+
+def referred(
+    path: Path,
+    model: Any,
+    rows: Sequence[HasTexts],
+    stage: Stage,
+    *,
+    tree: bool,
+    progress: Callable[[str, int, int], None],
+) -> Reference:
+    """The reference that is kept at this path; computed now if it is not there."""
+    if not path.exists():
+        found = compute_reference(
+            model, rows, stage, tree=tree, progress=lambda done, total: progress("reference", done, total)
+        )
+        found.save(path)
+    return Reference.load(path)

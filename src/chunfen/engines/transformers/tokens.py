@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from chunfen.data.rows import common_prefix
+from chunfen.data.packing import common_prefix
 from chunfen.engines.base import Message, Request
 from chunfen.models.templates import require_template, turns_of
 

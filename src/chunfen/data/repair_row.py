@@ -1,9 +1,9 @@
-"""Rows of preference training: what a row says, and the token sequences it becomes."""
+"""The rows of a repair: pairs of texts and what shall become of their likelihoods."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,7 @@ Turns = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class PreferenceRow:
+class RepairRow:
     """One row: a prompt with one or two continuations.
 
     rejected_prompt: only where the second text has another prompt ("She works" / "He works"), else None.
@@ -49,32 +49,18 @@ class PreferenceRow:
         return pairs
 
 
-def write_rows(path: Path, rows: Iterable[PreferenceRow]) -> None:
+def write_rows(path: Path, rows: Iterable[RepairRow]) -> None:
     """One JSON object a line."""
     path.write_text("".join(json.dumps(asdict(row), ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
 
 
-def read_rows(path: Path) -> list[PreferenceRow]:
+def read_rows(path: Path) -> list[RepairRow]:
     """The inverse of `write_rows`."""
     return [_row(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def _row(fields: dict[str, Any]) -> PreferenceRow:
+def _row(fields: dict[str, Any]) -> RepairRow:
     for key in ("prompt", "rejected_prompt"):
         if isinstance(fields[key], list):
             fields[key] = tuple((role, content) for role, content in fields[key])
-    return PreferenceRow(**fields)
-
-
-def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
-    """How many leading elements two sequences share.
-
-    >>> common_prefix([1, 2, 3], [1, 2, 4, 5])
-    2
-    """
-    length = 0
-    for a, b in zip(first, second, strict=False):
-        if a != b:
-            break
-        length += 1
-    return length
+    return RepairRow(**fields)

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from chunfen.data.rows import PreferenceRow
+from chunfen.data.repair_row import RepairRow
 from chunfen.settings.repair import RepairSettings
 from chunfen.train.forward import Scored, TextBatch
 from chunfen.train.losses import dpo_loss, margin_loss, simpo_loss, sparse_kl
@@ -25,7 +25,7 @@ LEAD = 1.0
 """Nats that `hold` asks for beyond the reference: a guard has to exclude a loss, not just to expect none."""
 
 
-def needs_reference(row: PreferenceRow, objective: RepairSettings) -> bool:
+def needs_reference(row: RepairRow, objective: RepairSettings) -> bool:
     """Whether the loss of a row asks what the reference model says of it."""
     return row.objective != "prefer" or objective.loss_type != "simpo"
 

@@ -1,0 +1,104 @@
+"""One training, whatever the stage: steps, checkpoints, a clean stop, and going on where an earlier call ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from transformers import PrinterCallback, TrainingArguments
+
+from chunfen.errors import ChunfenError
+from chunfen.settings.train import OptimizerSettings
+from chunfen.train.trainer import StageTrainer, Watch, last_checkpoint
+
+OUT_OF_MEMORY = (
+    "there is not enough memory for a step. In this order: --gradient_checkpointing true, a smaller "
+    "--per_device_train_batch_size, a smaller --max_length, --torch_dtype bfloat16, --quant_method bnb --quant_bits 4, "
+    "a smaller model. --dry_run shows what a training needs."
+)
+
+
+def fit(trainer: StageTrainer, work: Path, *, begin: Path | None = None) -> None:
+    """Train to the end, from the newest finished checkpoint in `work`, or else from the checkpoint `begin`.
+
+    Raises ChunfenError where memory does not suffice. A first Ctrl-C or SIGTERM lets the step end, saves a checkpoint
+    and raises what the signal raises otherwise; a second one does not wait.
+    """
+    trainer.remove_callback(PrinterCallback)  # the numbers go to the run's metrics.jsonl
+    checkpoint = last_checkpoint(work) or begin
+    with _waiting_signals() as stop:
+        watch = next(c for c in trainer.callback_handler.callbacks if isinstance(c, Watch))
+        watch.stopping = lambda: bool(stop)
+        try:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise ChunfenError(f"step {trainer.state.global_step + 1}: {OUT_OF_MEMORY}") from error
+        except RuntimeError as error:
+            if "DefaultCPUAllocator" not in str(error):
+                raise
+            raise ChunfenError(f"step {trainer.state.global_step + 1}: {OUT_OF_MEMORY}") from error
+
+
+@contextmanager
+def _waiting_signals() -> Iterator[list[int]]:
+    """Within this the first SIGINT or SIGTERM is only noted; it is delivered at the end."""
+    noted: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in signals}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def note(number: int, frame: FrameType | None) -> None:
+        noted.append(number)
+        restore()
+
+    for number in signals:
+        if before[number] not in (signal.SIG_IGN, None):
+            signal.signal(number, note)
+    try:
+        yield noted
+    finally:
+        restore()
+    if noted:
+        os.kill(os.getpid(), noted[0])
+
+
+def arguments(work: Path, settings: OptimizerSettings, *, seed: int, **more: Any) -> TrainingArguments:
+    """transformers' own arguments for batches that are made already: one element of the data set is one of them."""
+    steps = more.pop("max_steps")
+    return TrainingArguments(
+        output_dir=str(work),
+        max_steps=steps,
+        per_device_train_batch_size=1,
+        train_sampling_strategy="sequential",
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type=settings.lr_scheduler_type,
+        warmup_steps=round(settings.warmup_ratio * steps),
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        save_steps=settings.save_steps,
+        save_total_limit=settings.save_total_limit,
+        logging_steps=settings.logging_steps,
+        seed=seed,
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        **{"report_to": "none", **more},
+    )
+
+
+def watcher(progress: Callable[[str, int, int], None], metric: Callable[..., None]) -> Watch:
+    """The callback that tells a run how far its training is."""
+    return Watch(lambda done, total: progress("training", done, total), metric)
