@@ -1,4 +1,4 @@
-"""Losses of preference training and repair: pure functions of log-probabilities.
+"""Losses of repairs: pure functions of log-probabilities.
 
 Margins are log π(first) − log π(second) in nats, summed over tokens. Every function works on a batch and returns
 one loss per row, so that rows of one batch can have objectives and weights of their own.
@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
+
+from chunfen.train.losses.preference import logistic
 
 
 def dpo_loss(margin: Tensor, reference_margin: Tensor, beta: float, label: Tensor | float = 1.0) -> Tensor:
@@ -22,8 +24,7 @@ def dpo_loss(margin: Tensor, reference_margin: Tensor, beta: float, label: Tenso
 
     With 0 < label < 1 the loss has a finite optimum, at margin = reference_margin + logit(label) / beta.
     """
-    ratio = beta * (margin - reference_margin)
-    return -label * F.logsigmoid(ratio) - (1 - label) * F.logsigmoid(-ratio)
+    return logistic(beta * (margin - reference_margin), label)
 
 
 def simpo_loss(lead: Tensor, beta: float, gamma: float, label: Tensor | float = 1.0) -> Tensor:
@@ -36,8 +37,7 @@ def simpo_loss(lead: Tensor, beta: float, gamma: float, label: Tensor | float = 
     >>> simpo_loss(torch.tensor([0.5, 4.0]), beta=2.0, gamma=1.0)
     tensor([0.6931, 0.0009])
     """
-    ratio = beta * lead - gamma
-    return -label * F.logsigmoid(ratio) - (1 - label) * F.logsigmoid(-ratio)
+    return logistic(beta * lead - gamma, label)
 
 
 def parity_label(reference_margin: Tensor, beta: float) -> Tensor:
