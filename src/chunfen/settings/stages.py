@@ -52,6 +52,10 @@ class DpoSettings(ReferenceSettings):
     """Weight of the likelihood of the chosen answer, beside the preference; none: not used."""
     discopop_tau: Beta = 0.05
     """Temperature of the loss discopop."""
+    f_divergence_type: Literal["reverse_kl", "forward_kl", "js_divergence", "alpha_divergence"] = "reverse_kl"
+    """How the distance from the reference is measured (f-DPO, Wang et al. 2023)."""
+    f_alpha_divergence_coef: float = 0.5
+    """Coefficient of alpha_divergence: 1 is reverse_kl, 0 is forward_kl."""
 
 
 class SimpoSettings(Settings):

@@ -71,6 +71,11 @@ class TrainSettings(OptimizerSettings):
         """Batches that make one optimizer step."""
         return self.gradient_accumulation_steps or -(-EFFECTIVE_BATCH // self.per_device_train_batch_size)
 
+    @property
+    def evaluated_at_once(self) -> int:
+        """Rows of an evaluation that are computed at once."""
+        return self.per_device_eval_batch_size or self.per_device_train_batch_size
+
 
 class RepairTrainSettings(OptimizerSettings):
     """How long and how fast a repair is trained, in what precision, and how often it saves."""

@@ -67,7 +67,9 @@ def _best_fit(sizes: Sequence[int], capacity: int, order: Sequence[int]) -> Plan
     return found
 
 
-def plan(round_: Callable[[random.Random], Plan], *, rounds: float, steps: int | None, per_step: int, seed: int) -> Plan:
+def plan(
+    round_: Callable[[random.Random], Plan], *, rounds: float, steps: int | None, per_step: int, seed: int
+) -> Plan:
     """All batches of a training.
 
     round_: one way through the examples. rounds: how often they are gone through (num_train_epochs). steps: optimizer

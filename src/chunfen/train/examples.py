@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import multiprocessing
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,6 +17,8 @@ import pyarrow as pa
 from chunfen.data.formats import RowError
 from chunfen.data.row import Row
 from chunfen.errors import DataError
+from chunfen.hub.cache import cache_dir
+from chunfen.runs.machine import code_hash
 from chunfen.train.encode import Encoder
 from chunfen.train.example import Example, Text
 from chunfen.train.stage import Stage
@@ -37,9 +42,13 @@ AT_ONCE = 256
 
 
 class Examples(Sequence[Example]):
-    """The examples in a file; they are read when they are asked for."""
+    """The examples in a file; they are read when they are asked for.
 
-    def __init__(self, path: Path) -> None:
+    first: the number of the first one. sizes [examples]: tokens of each. refused: row → why it is of no use.
+    """
+
+    def __init__(self, path: Path, first: int = 0) -> None:
+        self.first = first
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         self.refused = {
             int(row): str(reason)
@@ -48,7 +57,6 @@ class Examples(Sequence[Example]):
         }
         self._table = table.filter(pa.compute.is_null(table["refused"])) if self.refused else table
         self.sizes = np.array([sum(map(len, texts)) for texts in self._lengths()], dtype=np.int64)
-        self.rows = self._table["row"].to_numpy()
 
     def _lengths(self) -> Iterator[list[Any]]:
         for batch in self._table.select(["ids"]).to_batches():
@@ -66,7 +74,7 @@ class Examples(Sequence[Example]):
             return [self[k] for k in range(*place.indices(len(self)))]
         found = self._table.slice(place, 1).to_pylist()[0]
         texts = tuple(Text(tuple(i), tuple(r)) for i, r in zip(found["ids"], found["reads"], strict=True))
-        return Example(texts, found["label"], found["margin"], place)
+        return Example(texts, found["label"], found["margin"], self.first + place)
 
 
 def write_examples(
@@ -129,3 +137,35 @@ def _encoded(stage: Stage, encoder: Encoder, rows: Sequence[tuple[int, Row]]) ->
             for example in examples
         ]
     return lines
+
+
+def encoded(
+    rows: Sequence[Row],
+    stage: Stage,
+    encoder: Encoder,
+    *,
+    processes: int | None = None,
+    first: int = 0,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Examples:
+    """The examples of rows, out of the cache folder if the same rows were encoded in the same way before.
+
+    processes: None: one for each core. first: the number of the first example (see `Example.number`).
+    """
+    path = cache_dir() / "tokens" / f"{_key(rows, stage, encoder)}.arrow"
+    if not path.exists():
+        write_examples(path, rows, stage, encoder, processes=processes or os.cpu_count() or 1, progress=progress)
+    return Examples(path, first)
+
+
+def _key(rows: Sequence[Row], stage: Stage, encoder: Encoder) -> str:
+    """A hash over all that tokens depend on."""
+    found = hashlib.sha256(code_hash().encode())
+    tokenizer = encoder.tokenizer
+    vocabulary = json.dumps(tokenizer.get_vocab(), sort_keys=True)
+    how = (stage.wording(), encoder.system, encoder.learn, encoder.max_length, encoder.truncation)
+    for part in (vocabulary, str(tokenizer.chat_template), str(tokenizer.init_kwargs), str(how)):
+        found.update(part.encode())
+    for row in rows:
+        found.update(json.dumps(row.as_dict(), sort_keys=True, default=str).encode())
+    return found.hexdigest()

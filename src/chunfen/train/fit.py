@@ -75,28 +75,28 @@ def _waiting_signals() -> Iterator[list[int]]:
         os.kill(os.getpid(), noted[0])
 
 
-def arguments(work: Path, settings: OptimizerSettings, *, seed: int, **more: Any) -> TrainingArguments:
+def arguments(work: Path, settings: OptimizerSettings, *, seed: int, max_steps: int, **more: Any) -> TrainingArguments:
     """transformers' own arguments for batches that are made already: one element of the data set is one of them."""
-    steps = more.pop("max_steps")
-    return TrainingArguments(
-        output_dir=str(work),
-        max_steps=steps,
-        per_device_train_batch_size=1,
-        train_sampling_strategy="sequential",
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type=settings.lr_scheduler_type,
-        warmup_steps=round(settings.warmup_ratio * steps),
-        weight_decay=settings.weight_decay,
-        max_grad_norm=settings.max_grad_norm,
-        save_steps=settings.save_steps,
-        save_total_limit=settings.save_total_limit,
-        logging_steps=settings.logging_steps,
-        seed=seed,
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        dataloader_pin_memory=False,
-        **{"report_to": "none", **more},
-    )
+    given = {
+        "output_dir": str(work),
+        "max_steps": max_steps,
+        "per_device_train_batch_size": 1,
+        "train_sampling_strategy": "sequential",
+        "learning_rate": settings.learning_rate,
+        "lr_scheduler_type": settings.lr_scheduler_type,
+        "warmup_steps": round(settings.warmup_ratio * max_steps),
+        "weight_decay": settings.weight_decay,
+        "max_grad_norm": settings.max_grad_norm,
+        "save_steps": settings.save_steps,
+        "save_total_limit": settings.save_total_limit,
+        "logging_steps": settings.logging_steps,
+        "seed": seed,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": False,
+    }
+    return TrainingArguments(**given | more)
 
 
 def watcher(progress: Callable[[str, int, int], None], metric: Callable[..., None]) -> Watch:

@@ -29,10 +29,12 @@ class Stage:
     """Base of all stages. settings: those of the command, of which a stage reads the terms of its loss.
 
     kinds: the kinds of row that it learns from (see `Row.kind`). head: what the model has to say.
+    classes: what it tells apart, once `prepare` has seen the rows.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ()
     head: ClassVar[Head] = "lm"
+    classes: tuple[Any, ...] = ()
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
@@ -40,6 +42,10 @@ class Stage:
     def prepare(self, rows: Sequence[Row]) -> Sequence[Row]:
         """The rows as this stage learns from them; most take them as they are."""
         return rows
+
+    def wording(self) -> str:
+        """What `encode` depends on besides the row and the encoder, so that tokens are kept apart that differ."""
+        return type(self).__name__
 
     def encode(self, row: Row, encoder: Encoder) -> list[Example]:
         """The examples of a row: one, or several where a long text is split. Raises RowError for a row of no use."""

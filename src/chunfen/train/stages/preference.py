@@ -8,15 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from chunfen.data.formats import RowError
 from chunfen.data.row import Row
 from chunfen.train.encode import Encoder
 from chunfen.train.example import Example
 from chunfen.train.forward import TextBatch, score
 from chunfen.train.losses.combine import check_losses, combined
 from chunfen.train.losses.pair import Options, Pair, rewards, smoothed
-from chunfen.train.losses.preference import NEEDS_REFERENCE
+from chunfen.train.losses.preference import NEEDS_REFERENCE, USES_LABEL
 from chunfen.train.reference import Referred
 from chunfen.train.stage import Stage, Watched
+
+PER_TOKEN = frozenset({"simpo", "odds_ratio"})
+"""Losses of mean log-probabilities: rewards are logged per token beside them."""
 
 
 class Dpo(Stage):
@@ -49,12 +53,23 @@ class Dpo(Stage):
         return self.asks
 
     def encode(self, row: Row, encoder: Encoder) -> list[Example]:
-        label = row.label if isinstance(row.label, float) else 1.0
+        label = float(row.label) if isinstance(row.label, int | float) else 1.0
+        if label != 1.0:
+            self._check_label(label)
         return [Example(encoder.pair(row), label=label, margin=row.margin or 0.0)]
+
+    def _check_label(self, label: float) -> None:
+        """A soft label must lie where every loss that is asked for can heed it."""
+        deaf = [name for name in self.types if name not in USES_LABEL | {"sft"}]
+        if deaf:
+            raise RowError(f"label {label:g}: {', '.join(deaf)} takes the chosen answer as the better one for certain")
+        least = 0.5 if "robust" in self.types else 0.0
+        if not least < smoothed(label, self.smoothing) < 1:
+            raise RowError(f"label {label:g} has to lie between {least:g} and 1")
 
     def losses(self, logits: Tensor, batch: TextBatch, reference: Referred | None) -> tuple[Tensor, Watched]:
         pair = self.pair(logits, batch, reference)
-        watched = rewards(pair, self.options.beta, per_token="simpo" in self.types or "odds_ratio" in self.types)
+        watched = rewards(pair, self.options.beta, per_token=bool(PER_TOKEN.intersection(self.types)))
         return combined(pair, self.types, self.weights, self.options), {n: v.mean() for n, v in watched.items()}
 
     def pair(self, logits: Tensor, batch: TextBatch, reference: Referred | None) -> Pair:

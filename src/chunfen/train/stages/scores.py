@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from chunfen.data.formats import RowError
 from chunfen.data.row import Row
+from chunfen.errors import DataError
 from chunfen.train.encode import Encoder
 from chunfen.train.example import Example
 from chunfen.train.forward import TextBatch, precision
@@ -40,11 +42,22 @@ class Classification(Judging):
     kinds = ("labelled",)
     head = "classes"
 
+    def prepare(self, rows: Sequence[Row]) -> Sequence[Row]:
+        """Find out what the classes are. Validation rows of another class are of no use."""
+        self.classes = tuple(sorted({row.label for row in rows}, key=str))
+        wanted = self.settings.num_labels
+        if len(self.classes) < 2 or wanted not in (None, len(self.classes)):
+            named = ", ".join(map(str, self.classes))
+            raise DataError(f"num_labels {wanted}: the rows have {len(self.classes)} classes ({named}); two at least.")
+        return rows
+
+    def wording(self) -> str:
+        return f"{super().wording()} {self.classes}"
+
     def encode(self, row: Row, encoder: Encoder) -> list[Example]:
-        classes: list[Any] = self.settings.classes
-        if row.label not in classes:
-            raise RowError(f"label {row.label!r} is none of {', '.join(map(str, classes))}")
-        return [Example((encoder.whole(row),), label=float(classes.index(row.label)))]
+        if row.label not in self.classes:
+            raise RowError(f"label {row.label!r} is none of {', '.join(map(str, self.classes))}")
+        return [Example((encoder.whole(row),), label=float(self.classes.index(row.label)))]
 
     def losses(self, logits: Tensor, batch: TextBatch, reference: Referred | None) -> tuple[Tensor, Watched]:
         wanted = torch.tensor([int(row.label) for row in batch.rows], device=logits.device)

@@ -28,10 +28,15 @@ class Kto(Stage):
 
     def prepare(self, rows: Sequence[Row]) -> Sequence[Row]:
         """Each row with another one's answer as its rejected one."""
+        if len(rows) < 2:
+            raise DataError("kto estimates a divergence from other rows' answers: give two rows or more.")
         if not all(row.answered and isinstance(row.label, bool | int | float) for row in rows):
             raise DataError("kto learns from answers with a label: true for a wanted one, false for an unwanted one.")
         others = mismatched([row.messages[-1] for row in rows])
         return [replace(row, rejected=(*row.prompt, other)) for row, other in zip(rows, others, strict=True)]
+
+    def wording(self) -> str:
+        return f"{super().wording()} {self.settings.loss_type}"
 
     def needs_reference(self, example: Example) -> bool:
         return not self.settings.reference_free

@@ -1,0 +1,207 @@
+"""A whole training, as a story: rows → examples → model → reference → steps → an adapter or a model.
+
+What is left in the run folder:
+
+    rejected_rows.jsonl   rows that could not be used, with the reason        metrics.jsonl   numbers by step
+    training/             checkpoints, and what the reference says            adapter/ or model/   what was trained
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from chunfen.data.load import REJECTED, Rejected, write_rejected
+from chunfen.data.row import Row
+from chunfen.errors import DataError
+from chunfen.runs import Run
+from chunfen.runs.files import whole_folder, write_json
+from chunfen.runs.machine import release_memory, versions
+from chunfen.train.stages import STAGES
+
+if TYPE_CHECKING:
+    from chunfen.train.batches import Plan
+    from chunfen.train.encode import Encoder
+    from chunfen.train.example import Example
+    from chunfen.train.examples import Examples
+    from chunfen.train.reference import Reference
+    from chunfen.train.stage import Stage
+    from chunfen.train.trainer import StageTrainer
+    from chunfen.tuners.base import Tuner
+
+SETTINGS = "chunfen.json"
+"""Beside what was trained: the settings that made it."""
+
+
+def train(name: str, settings: Any, run: Run) -> Path:
+    """Train the stage of this name and return the folder of what was trained.
+
+    settings: those of the stage's command. A run that was interrupted goes on where its last checkpoint is.
+    """
+    from chunfen.tuners import TUNERS
+
+    output = "model" if TUNERS[settings.tuner_type].whole else "adapter"
+    return run.stage("training", output).make(lambda path: Training(name, settings, run).write(path))
+
+
+class Training:
+    """One training and what its steps share."""
+
+    def __init__(self, name: str, settings: Any, run: Run) -> None:
+        self.name, self.settings, self.run = name, settings, run
+        self.work = run.folder / "training"
+        self.work.mkdir(exist_ok=True)
+
+    def write(self, path: Path) -> None:
+        """All of it, from rows to the folder of what was trained."""
+        from transformers import set_seed
+
+        from chunfen.train.fit import fit
+        from chunfen.train.load import load_for_training, training_encoder
+        from chunfen.tuners import TUNERS
+
+        settings, kind = self.settings, TUNERS[self.settings.tuner_type]
+        encoder = training_encoder(settings)
+        stage, examples, validation = self.examples(encoder)
+        loaded = load_for_training(settings, whole=kind.whole, head=stage.head, classes=stage.classes)
+        reference = self.reference(stage, [*examples, *validation], loaded.model)
+        set_seed(settings.seed)
+        tuner = kind(loaded.model, settings)
+        trainer = self.trainer(stage, tuner, encoder, examples, validation, reference)
+        fit(trainer, self.work, begin=settings.resume_from_checkpoint)
+        with whole_folder(path) as folder:
+            tuner.save(folder)
+            encoder.tokenizer.save_pretrained(folder)
+            write_json(folder / SETTINGS, self.described())
+        release_memory()
+
+    def examples(self, encoder: Encoder) -> tuple[Stage, Examples, Examples]:
+        """The stage with what it found out about the rows, and what is learned and what is only evaluated."""
+        from chunfen.train.examples import encoded
+
+        stage = STAGES[self.name](self.settings)
+        rows, held_out, rejected = self.rows(stage)
+        progress = lambda done, total: self.run.progress("tokens", done, total)  # noqa: E731
+        processes = self.settings.dataset_num_proc
+        examples = encoded(stage.prepare(rows), stage, encoder, processes=processes, progress=progress)
+        validation = encoded(held_out, stage, encoder, processes=processes, progress=progress, first=len(examples))
+        for found in (examples, validation):
+            rejected += [Rejected(", ".join(self.settings.dataset), row + 1, why) for row, why in found.refused.items()]
+        if rejected:
+            write_rejected(self.run.folder / REJECTED.name, rejected)
+            self.run.say(f"{len(rejected)} rows cannot be used: {self.run.folder / REJECTED.name} says why.")
+        if not len(examples):
+            raise DataError(f"dataset: no row can be used. The first reason: {rejected[0].reason}.")
+        self.run.record(rows=len(examples), validation_rows=len(validation), tokens=int(examples.sizes.sum()))
+        return stage, examples, validation
+
+    def rows(self, stage: Stage) -> tuple[list[Row], list[Row], list[Rejected]]:
+        """What is learned, what is only evaluated, and what cannot be read or is of another kind than the stage's."""
+        from chunfen.data.source import load_datasets
+
+        settings = self.settings
+        loaded = load_datasets(settings.dataset, settings)
+        self.run.record(sources=loaded.sources)
+        rejected, kept = list(loaded.rejected), []
+        for rows in (loaded.rows, loaded.validation):
+            kept.append([row for row in rows if row.kind in stage.kinds])
+            for number, row in enumerate(rows, 1):
+                if row.kind not in stage.kinds:
+                    why = f"it is a {row.kind}; {self.name} learns from: {', '.join(stage.kinds)}"
+                    rejected.append(Rejected(", ".join(settings.dataset), number, why))
+        if not kept[0]:
+            raise DataError(f"dataset {', '.join(settings.dataset)}: no row can be used: {rejected[0].reason}.")
+        return kept[0], kept[1], rejected
+
+    def reference(self, stage: Stage, examples: Sequence[Example], model: Any) -> Reference | None:
+        """What the reference model says of all examples; None if the stage does not ask."""
+        from chunfen.engines.transformers.selfcheck import tree_refusal
+        from chunfen.train.load import load_reference
+        from chunfen.train.reference import referred
+
+        if not any(map(stage.needs_reference, examples[:1])):
+            return None
+        other = load_reference(self.settings) if self.settings.ref_model else model
+        path = self.work / "reference.safetensors"
+        return referred(path, other, examples, stage, tree=not tree_refusal(other), progress=self.run.progress)
+
+    def trainer(
+        self,
+        stage: Stage,
+        tuner: Tuner,
+        encoder: Encoder,
+        examples: Examples,
+        validation: Examples,
+        reference: Reference | None,
+    ) -> StageTrainer:
+        """transformers' `Trainer` with all of it."""
+        from chunfen.engines.transformers.selfcheck import tree_refusal
+        from chunfen.train.fit import arguments, watcher
+        from chunfen.train.load import compute_dtype
+        from chunfen.train.trainer import Batches, StageTrainer
+
+        settings = self.settings
+        plan = self.plan(examples, encoder)
+        steps = -(-len(plan) // settings.accumulation)
+        given = arguments(
+            self.work, settings, seed=settings.seed, max_steps=steps, **self.options(tuner, len(validation))
+        )
+        return StageTrainer(
+            stage=stage,
+            reference=reference,
+            penalty=tuner.penalty,
+            tree=stage.head == "lm" and not tree_refusal(tuner.model),
+            dtype=compute_dtype(settings),
+            model=tuner.model,
+            args=given,
+            train_dataset=Batches(examples, plan),
+            eval_dataset=Batches(validation, _in_order(len(validation), settings.evaluated_at_once)),
+            processing_class=encoder.tokenizer,
+            optimizers=(tuner.optimizer(given), None),
+            callbacks=[*tuner.callbacks(), watcher(self.run.progress, self.run.metric)],
+        )
+
+    def plan(self, examples: Examples, encoder: Encoder) -> Plan:
+        """Which examples are computed together, in the order of training."""
+        from chunfen.train.batches import batches, packs, plan
+
+        settings = self.settings
+        size = settings.per_device_train_batch_size
+        if settings.packing:
+            capacity = settings.max_length or max(encoder.max_length or 0, int(examples.sizes.max()))
+            round_ = packs(examples.sizes.tolist(), capacity, size)
+        else:
+            round_ = batches(len(examples), size)
+        return plan(
+            round_,
+            rounds=settings.num_train_epochs,
+            steps=settings.max_steps,
+            per_step=settings.accumulation,
+            seed=settings.seed,
+        )
+
+    def options(self, tuner: Tuner, evaluated: int) -> dict[str, Any]:
+        """transformers' arguments that only whole trainings have."""
+        settings = self.settings
+        return {
+            "gradient_accumulation_steps": settings.accumulation,
+            "learning_rate": settings.learning_rate or (1e-5 if tuner.whole else 1e-4),
+            "optim": settings.optim,
+            "adam_beta2": settings.adam_beta2,
+            "neftune_noise_alpha": settings.neftune_noise_alpha,
+            "gradient_checkpointing": settings.gradient_checkpointing,
+            "full_determinism": settings.full_determinism,
+            "report_to": list(settings.report_to) or "none",
+            "run_name": self.run.name,
+            "eval_strategy": "steps" if evaluated else "no",
+            "eval_steps": settings.eval_steps or settings.save_steps,
+        }
+
+    def described(self) -> dict[str, Any]:
+        """What it takes to make this again."""
+        return {"verb": self.name, "settings": self.settings.model_dump(mode="json"), "versions": versions()}
+
+
+def _in_order(count: int, size: int) -> Plan:
+    return [list(range(k, min(k + size, count))) for k in range(0, count, size)]
