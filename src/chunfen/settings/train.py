@@ -45,12 +45,13 @@ class TrainSettings(OptimizerSettings):
 
     num_train_epochs: Positive = 3.0
     """How often training goes through the rows."""
-    per_device_train_batch_size: Count = 1
-    """Rows that are computed at once; with packing: packs of max_length tokens."""
+    per_device_train_batch_size: Count | None = None
+    """Rows that are computed at once; with packing: packs of max_length tokens. none: as many of a step's rows as have
+    about 1,024 tokens together (8,192 on a GPU); one pack."""
     gradient_accumulation_steps: Count | None = None
-    """Batches that make one optimizer step; none: as many as make 16 rows."""
+    """Batches that make one optimizer step; none: as many as make 16 rows. Where batches go by tokens: its rows."""
     per_device_eval_batch_size: Count | None = None
-    """Rows that are computed at once in an evaluation; none: as in training."""
+    """Rows that are computed at once in an evaluation; none: as in training, or 4."""
     eval_steps: Count | None = None
     """Steps between evaluations on the validation rows, if there are any; none: as save_steps, and at the end."""
     optim: str = "adamw_torch"
@@ -69,12 +70,12 @@ class TrainSettings(OptimizerSettings):
     @property
     def accumulation(self) -> int:
         """Batches that make one optimizer step."""
-        return self.gradient_accumulation_steps or -(-EFFECTIVE_BATCH // self.per_device_train_batch_size)
+        return self.gradient_accumulation_steps or -(-EFFECTIVE_BATCH // (self.per_device_train_batch_size or 1))
 
     @property
     def evaluated_at_once(self) -> int:
         """Rows of an evaluation that are computed at once."""
-        return self.per_device_eval_batch_size or self.per_device_train_batch_size
+        return self.per_device_eval_batch_size or self.per_device_train_batch_size or 4
 
 
 class RepairTrainSettings(OptimizerSettings):

@@ -99,6 +99,6 @@ def arguments(work: Path, settings: OptimizerSettings, *, seed: int, max_steps: 
     return TrainingArguments(**given | more)
 
 
-def watcher(progress: Callable[[str, int, int], None], metric: Callable[..., None]) -> Watch:
-    """The callback that tells a run how far its training is."""
-    return Watch(lambda done, total: progress("training", done, total), metric)
+def watcher(progress: Callable[[str, int, int], None], metric: Callable[..., None], *, epochs: float = 1.0) -> Watch:
+    """The callback that tells a run how far its training is; see `Watch`."""
+    return Watch(lambda done, total: progress("training", done, total), metric, epochs)

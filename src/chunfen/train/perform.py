@@ -21,7 +21,7 @@ from chunfen.runs.machine import release_memory, versions
 from chunfen.train.stages import STAGES
 
 if TYPE_CHECKING:
-    from chunfen.train.batches import Plan
+    from chunfen.train.batches import Schedule
     from chunfen.train.encode import Encoder
     from chunfen.train.example import Example
     from chunfen.train.examples import Examples
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 SETTINGS = "chunfen.json"
 """Beside what was trained: the settings that made it."""
+AT_ONCE = {"cpu": 1024, "gpu": 8192}
+"""Tokens that keep a processor busy: parts of a step have about so many."""
+PACK = 2048
+"""Tokens of a pack, unless max_length says so."""
 
 
 def train(name: str, settings: Any, run: Run) -> Path:
@@ -137,16 +141,16 @@ class Training:
     ) -> StageTrainer:
         """transformers' `Trainer` with all of it."""
         from chunfen.engines.transformers.selfcheck import tree_refusal
+        from chunfen.train.batches import in_order
         from chunfen.train.fit import arguments, watcher
         from chunfen.train.load import compute_dtype
         from chunfen.train.trainer import Batches, StageTrainer
 
         settings = self.settings
-        plan = self.plan(examples, encoder)
-        steps = -(-len(plan) // settings.accumulation)
-        given = arguments(
-            self.work, settings, seed=settings.seed, max_steps=steps, **self.options(tuner, len(validation))
-        )
+        plan = schedule(settings, examples.sizes.tolist(), encoder.max_length)
+        self.run.record(steps=plan.steps, epochs=round(plan.rounds, 4))
+        options = self.options(tuner, plan, evaluates=bool(len(validation)))
+        given = arguments(self.work, settings, seed=settings.seed, max_steps=plan.steps, **options)
         return StageTrainer(
             stage=stage,
             reference=reference,
@@ -155,46 +159,27 @@ class Training:
             dtype=compute_dtype(settings),
             model=tuner.model,
             args=given,
-            train_dataset=Batches(examples, plan),
-            eval_dataset=Batches(validation, _in_order(len(validation), settings.evaluated_at_once)),
+            train_dataset=Batches(examples, plan.batches),
+            eval_dataset=Batches(validation, in_order(len(validation), settings.evaluated_at_once)),
             processing_class=encoder.tokenizer,
             optimizers=(tuner.optimizer(given), None),
-            callbacks=[*tuner.callbacks(), watcher(self.run.progress, self.run.metric)],
+            callbacks=[*tuner.callbacks(), watcher(self.run.progress, self.run.metric, epochs=plan.rounds)],
         )
 
-    def plan(self, examples: Examples, encoder: Encoder) -> Plan:
-        """Which examples are computed together, in the order of training."""
-        from chunfen.train.batches import batches, packs, plan
-
-        settings = self.settings
-        size = settings.per_device_train_batch_size
-        if settings.packing:
-            capacity = settings.max_length or max(encoder.max_length or 0, int(examples.sizes.max()))
-            round_ = packs(examples.sizes.tolist(), capacity, size)
-        else:
-            round_ = batches(len(examples), size)
-        return plan(
-            round_,
-            rounds=settings.num_train_epochs,
-            steps=settings.max_steps,
-            per_step=settings.accumulation,
-            seed=settings.seed,
-        )
-
-    def options(self, tuner: Tuner, evaluated: int) -> dict[str, Any]:
+    def options(self, tuner: Tuner, plan: Schedule, *, evaluates: bool) -> dict[str, Any]:
         """transformers' arguments that only whole trainings have."""
         settings = self.settings
         return {
-            "gradient_accumulation_steps": settings.accumulation,
+            "gradient_accumulation_steps": plan.per_step,
             "learning_rate": settings.learning_rate or (1e-5 if tuner.whole else 1e-4),
             "optim": settings.optim,
             "adam_beta2": settings.adam_beta2,
             "neftune_noise_alpha": settings.neftune_noise_alpha,
-            "gradient_checkpointing": settings.gradient_checkpointing,
+            "activation_checkpointing": settings.gradient_checkpointing,
             "full_determinism": settings.full_determinism,
             "report_to": list(settings.report_to) or "none",
             "run_name": self.run.name,
-            "eval_strategy": "steps" if evaluated else "no",
+            "eval_strategy": "steps" if evaluates else "no",
             "eval_steps": settings.eval_steps or settings.save_steps,
         }
 
@@ -203,5 +188,18 @@ class Training:
         return {"verb": self.name, "settings": self.settings.model_dump(mode="json"), "versions": versions()}
 
 
-def _in_order(count: int, size: int) -> Plan:
-    return [list(range(k, min(k + size, count))) for k in range(0, count, size)]
+def schedule(settings: Any, sizes: Sequence[int], max_length: int | None) -> Schedule:
+    """Which examples are computed together and when. sizes: tokens of each."""
+    from chunfen.models.loading import pick_device
+    from chunfen.train.batches import by_packs, by_rows, by_tokens
+
+    seed = settings.seed if settings.data_seed is None else settings.data_seed
+    how: dict[str, Any] = {"rounds": settings.num_train_epochs, "steps": settings.max_steps, "seed": seed}
+    at_once = settings.per_device_train_batch_size
+    if settings.packing:
+        capacity = settings.max_length or min(max_length or PACK, PACK)
+        return by_packs(sizes, capacity, at_once or 1, settings.accumulation, **how)
+    if at_once:
+        return by_rows(len(sizes), at_once, settings.accumulation, **how)
+    tokens = AT_ONCE["cpu" if pick_device(settings.device).type == "cpu" else "gpu"]
+    return by_tokens(sizes, settings.accumulation, tokens, **how)

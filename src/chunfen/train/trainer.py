@@ -153,15 +153,19 @@ def _means(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 class Watch(TrainerCallback):
-    """Marks finished checkpoints, passes on what happens, and ends training where `stopping` says so."""
+    """Marks finished checkpoints, passes on what happens, and ends training where `stopping` says so.
+
+    epochs: how often all batches together go through the rows; to transformers they are one epoch.
+    """
 
     def __init__(
         self,
         progress: Callable[[int, int], None],
         metric: Callable[..., None],
-        stopping: Callable[[], bool] = lambda: False,
+        epochs: float = 1.0,
     ) -> None:
-        self.progress, self.metric, self.stopping = progress, metric, stopping
+        self.progress, self.metric, self.epochs = progress, metric, epochs
+        self.stopping: Callable[[], bool] = lambda: False
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self.progress(state.global_step, state.max_steps)
@@ -169,7 +173,10 @@ class Watch(TrainerCallback):
             control.should_save = control.should_training_stop = True
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any) -> None:
-        self.metric(step=state.global_step, **more.get("logs", {}))
+        logs = dict(more.get("logs", {}))
+        if "epoch" in logs:
+            logs["epoch"] = round(logs["epoch"] * self.epochs, 4)
+        self.metric(step=state.global_step, **logs)
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         (checkpoint_folder(Path(str(args.output_dir)), state.global_step) / COMPLETE).touch()
