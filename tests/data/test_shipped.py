@@ -41,6 +41,9 @@ OPENINGS = re.compile(
     r"(sure|certainly|of course|absolutely|great question|as an ai|hello)\b|当然|好的|作为|您好|你好|很抱歉",
     re.IGNORECASE,
 )
+COLUMNS = {"en": ("item", "head"), "zh": ("item_zh", "head_zh")}
+"""Language → the columns of the occupations that name them."""
+
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 
@@ -51,6 +54,10 @@ def rows(name: str) -> tuple[Row, ...]:
 
 def chosen(row: Row) -> str:
     return row.messages[-1].content
+
+
+def worse(row: Row) -> str:
+    return row.rejected[-1].content
 
 
 def asked(row: Row) -> str:
@@ -91,9 +98,7 @@ def test_nothing_comes_twice():
         assert len(first & second) < 0.8 * len(first | second), f"{one!r} and {other!r}"
 
 
-@pytest.mark.parametrize(
-    "name", ["instructions-en", "instructions-zh", "preferences-en", "preferences-zh", "anti-bias"]
-)
+@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind in ("conversation", "preference")])
 def test_answers_are_short_and_begin_with_the_answer(name):
     answers = [message.content for row in rows(name) for message in row.messages if message.role == "assistant"]
     assert not [answer for answer in answers if OPENINGS.match(answer) or "as an ai" in answer.lower()]
@@ -118,7 +123,7 @@ def test_conversations_of_every_form(name):
 
 @pytest.mark.parametrize("name", ["preferences-en", "preferences-zh"])
 def test_length_does_not_tell_the_better_answer(name):
-    longer = [len(row.rejected[-1].content) / len(chosen(row)) for row in rows(name)]
+    longer = [len(worse(row)) / len(chosen(row)) for row in rows(name)]
     assert sum(0.8 <= ratio <= 1.25 for ratio in longer) >= len(longer) / 3
     flaws = Counter(row.extra["flaw"] for row in rows(name))
     assert flaws.keys() == {"wrong", "rambling", "evasive", "flattering", "preachy", "unfit"}
@@ -170,9 +175,7 @@ def test_anti_bias_answers_say_what_their_columns_say(language):
     reader = make_reader(load_axis("gender", language))
     for row in rows("anti-bias"):
         if row.extra["language"] == language and row.extra["kind"] == "open":
-            assert read_choice(row.rejected[-1].content, reader) == row.extra["rejected_group"], row.rejected[
-                -1
-            ].content
+            assert read_choice(worse(row), reader) == row.extra["rejected_group"], worse(row)
             assert read_choice(chosen(row), reader) in ("both", "unparsed"), chosen(row)
 
 
@@ -180,13 +183,12 @@ def test_anti_bias_uses_no_occupation_that_is_held_out():
     lines = (BIAS / "probes" / "occupations.csv").read_text(encoding="utf-8").splitlines()
     table = csv.DictReader(line for line in lines if not line.startswith("#"))
     held = [item for item in table if item["split"] != "train"]
-    english = re.compile(
-        rf"\b({'|'.join(w for item in held for w in (item['item'], item['head']))})s?\b", re.IGNORECASE
-    )
-    chinese = re.compile("|".join(w for item in held for w in (item["item_zh"], item["head_zh"])))
+    names = {language: "|".join(i[column] for i in held for column in columns) for language, columns in COLUMNS.items()}
+    english = re.compile(rf"\b({names['en']})s?\b", re.IGNORECASE)
+    chinese = re.compile(names["zh"])
     assert len(held) > 100
     for row in rows("anti-bias"):
-        text = f"{asked(row)} {chosen(row)} {row.rejected[-1].content}"
+        text = f"{asked(row)} {chosen(row)} {worse(row)}"
         assert not english.search(text) and not chinese.search(text), text
 
 
