@@ -19,6 +19,7 @@ from cyclopts import App, CycloptsError
 from chunfen import __version__
 from chunfen.cli.app import new_app
 from chunfen.cli.explain import explain
+from chunfen.cli.rlhf import as_verb
 from chunfen.errors import ChunfenError, RunError
 
 ABOUT = """Find a language model's social bias, repair it, and prove the repair.
@@ -38,6 +39,7 @@ VERBS = {
     "orpo": ("Fine-tune and align at once, by odds ratios.", "chunfen.cli.train:orpo"),
     "kto": ("Align with single answers that are wanted or not.", "chunfen.cli.train:kto"),
     "rm": ("Train a model that scores answers.", "chunfen.cli.train:rm"),
+    "rlhf": ("Another way to write these: rlhf --rlhf_type dpo.", "chunfen.cli.rlhf:rlhf"),
     "infer": ("Talk to a model, or ask it one question.", "chunfen.cli.infer:infer"),
     "data": ("Check, show and convert files of rows.", "chunfen.cli.data:app"),
     "models": ("List, show and download models.", "chunfen.cli.models:app"),
@@ -93,7 +95,7 @@ def dispatch(tokens: Sequence[str]) -> int:
     """Parse, run, and return the exit code; errors come through."""
     signal.signal(signal.SIGTERM, _terminate)
     app = build()
-    words, apps, rest = app.parse_commands(tokens)
+    words, apps, rest = app.parse_commands(as_verb(tokens))
     for found in apps[1:]:  # the list of verbs shows the first line only
         if found.default_command is not None and found.default_command.__doc__:
             found.help = found.default_command.__doc__

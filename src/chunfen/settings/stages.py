@@ -13,10 +13,6 @@ Share = Annotated[float, Field(ge=0, lt=0.5)]
 Beta = Annotated[float, Field(gt=0)]
 
 
-class PretrainSettings(Settings):
-    """Learning running text."""
-
-
 class FinetuneSettings(Settings):
     """Learning answers, or classes."""
 
@@ -40,6 +36,8 @@ class ReferenceSettings(Settings):
 class DpoSettings(ReferenceSettings):
     """Direct preference optimisation: the chosen answer rather than the rejected one."""
 
+    rlhf_type: Literal["dpo"] = "dpo"
+    """What `chunfen rlhf` was asked for."""
     loss_type: tuple[str, ...] = ("sigmoid",)
     """Loss, or several that are added (see docs/training.md): sigmoid, hinge, ipo, robust, exo_pair, apo_zero …"""
     loss_weights: tuple[float, ...] = ()
@@ -61,6 +59,8 @@ class DpoSettings(ReferenceSettings):
 class SimpoSettings(Settings):
     """Preference per token, without a reference (Meng et al. 2024)."""
 
+    rlhf_type: Literal["simpo"] = "simpo"
+    """What `chunfen rlhf` was asked for."""
     beta: Beta = 2.0
     """Steepness of the preference."""
     simpo_gamma: Weight = 1.0
@@ -72,6 +72,8 @@ class SimpoSettings(Settings):
 class CpoSettings(Settings):
     """Contrastive preference optimisation: preference and likelihood, without a reference (Xu et al. 2024)."""
 
+    rlhf_type: Literal["cpo"] = "cpo"
+    """What `chunfen rlhf` was asked for."""
     loss_type: Literal["sigmoid", "hinge", "ipo"] = "sigmoid"
     """Form of the preference."""
     beta: Beta = 0.1
@@ -85,6 +87,8 @@ class CpoSettings(Settings):
 class OrpoSettings(Settings):
     """Odds-ratio preference beside fine-tuning, without a reference (Hong et al. 2024)."""
 
+    rlhf_type: Literal["orpo"] = "orpo"
+    """What `chunfen rlhf` was asked for."""
     beta: Beta = 0.1
     """Weight of the odds ratio beside the likelihood of the chosen answer."""
 
@@ -92,6 +96,8 @@ class OrpoSettings(Settings):
 class KtoSettings(ReferenceSettings):
     """Single answers that are wanted or not, instead of pairs (Ethayarajh et al. 2024)."""
 
+    rlhf_type: Literal["kto"] = "kto"
+    """What `chunfen rlhf` was asked for."""
     beta: Beta = 0.1
     """How far the model may move from the reference: the smaller, the farther."""
     loss_type: Literal["kto", "apo_zero_unpaired"] = "kto"
@@ -105,6 +111,8 @@ class KtoSettings(ReferenceSettings):
 class RewardSettings(Settings):
     """A model that scores answers, from pairs of better and worse ones."""
 
+    rlhf_type: Literal["rm"] = "rm"
+    """What `chunfen rlhf` was asked for."""
     center_rewards_coefficient: Weight | None = None
     """Weight that pulls the rewards of a pair towards 0; none: not used."""
 

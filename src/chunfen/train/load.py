@@ -19,10 +19,8 @@ def load_for_training(settings: Any, *, whole: bool, head: str = "lm", classes: 
 
     whole: the model's own weights learn, so they are float32, whatever it computes in; frozen ones may be less.
     """
-    chosen = {name: getattr(settings, name) for name in ModelSettings.model_fields}
-    dtype = "float32" if whole else training_dtype(settings.torch_dtype, settings.device)
     return load_model(
-        **chosen | {"torch_dtype": dtype, "attn_impl": training_attention(settings.attn_impl, settings.device)},
+        **_chosen(settings) | ({"torch_dtype": "float32"} if whole else {}),
         **({} if head == "lm" else {"head": head, "classes": classes}),
         quant_method=settings.quant_method,
         quant_bits=settings.quant_bits,
@@ -31,10 +29,16 @@ def load_for_training(settings: Any, *, whole: bool, head: str = "lm", classes: 
 
 def load_reference(settings: Any) -> Any:
     """The model that `ref_model` names."""
-    chosen = {name: getattr(settings, name) for name in ModelSettings.model_fields}
     named = {"model": settings.ref_model, "adapters": (), "revision": None}
-    dtype = training_dtype(settings.torch_dtype, settings.device)
-    return load_model(**chosen | named | {"torch_dtype": dtype}).model
+    return load_model(**_chosen(settings) | named).model
+
+
+def _chosen(settings: Any) -> dict[str, Any]:
+    """How models are loaded here: as the settings say, where they say something."""
+    return {name: getattr(settings, name) for name in ModelSettings.model_fields} | {
+        "torch_dtype": training_dtype(settings.torch_dtype, settings.device),
+        "attn_impl": training_attention(settings.attn_impl, settings.device),
+    }
 
 
 def compute_dtype(settings: Any) -> torch.dtype:
