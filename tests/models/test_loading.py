@@ -80,7 +80,7 @@ def test_an_adapter_of_another_model_is_refused(tiny_model_dir, default_model_di
     adapter = save_adapter(tiny_model_dir, tmp_path / "adapter", seed=1)
     with pytest.raises(SettingError, match="does not fit the model"):
         load_model("smollm2-135m-instruct", adapters=[adapter], device="cpu")
-    with pytest.raises(SettingError, match=r"adapter_config\.json is missing"):
+    with pytest.raises(SettingError, match="no adapter is there"):
         load_model(str(tiny_model_dir), adapters=[tmp_path], device="cpu")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from chunfen.errors import SettingError
 from chunfen.hub.quiet import quiet
+from chunfen.models.adapters import adapter_folder, with_adapters
 from chunfen.models.catalog import ModelSpec, fetch, resolve
 from chunfen.models.fingerprint import fingerprint
+from chunfen.models.quantized import keep_layout, quantization
 from chunfen.models.templates import render
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 class LoadedModel:
     """A model in memory with all that is needed to ask it.
 
-    model: in evaluation mode, on ``device``; a PeftModel if adapters were given. path: where it was read
+    model: in evaluation mode, on ``device``; with an adapter around it if adapters were given. path: where it was read
     from. fingerprint: hash over weights, config, tokenizer, template, adapters, dtype and system prompt.
     system: the system prompt that chats begin with; None: what the template says.
     """
@@ -55,31 +56,38 @@ def load_model(
     device: str = "auto",
     trust_remote_code: bool = False,
     system: str | None = None,
+    quant_method: Literal["bnb"] = "bnb",
+    quant_bits: Literal[4, 8] | None = None,
 ) -> LoadedModel:
     """Fetch a model if it is not there yet, and load it for use.
 
-    model: a catalogued name, ``org/name`` or a folder. adapters: folders of PEFT adapters, applied in order.
-    torch_dtype auto: float32 on a CPU, bfloat16 on a GPU. Weights are read from safetensors, never from
-    pickles. Raises SettingError for a setting that cannot be used, HubError where the model cannot be had.
+    model: a catalogued name, ``org/name`` or a folder. adapters: folders of adapters, applied in order.
+    torch_dtype auto: float32 on a CPU, bfloat16 on a GPU. quant_bits: quantize the weights of the layers while
+    loading, by quant_method; torch_dtype is then that of everything else. Weights are read from safetensors, never
+    from pickles. Raises SettingError for a setting that cannot be used, HubError where the model cannot be had.
 
     Example: ``load_model().chat_ids([("user", "Hi")])``.
     """
     spec = resolve(model)
-    folders = [_adapter_folder(str(adapter)) for adapter in adapters]
+    folders = [adapter_folder(adapter) for adapter in adapters]
     path = fetch(spec, hub=hub, revision=revision)
     quiet()
     _forget_kernels()
     target = pick_device(device)
     dtype = pick_dtype(torch_dtype, target)
-    tokenizer, plain = _read(path, dtype, attn_impl, trust_remote_code)
-    loaded = _with_adapters(plain.to(target), folders, spec.name)  # type: ignore[arg-type]  # wrapped by transformers
+    few_bits = quantization(quant_method, quant_bits, dtype, target)
+    tokenizer, plain = _read(path, dtype, attn_impl, trust_remote_code, few_bits)
+    keep_layout(plain)
+    on_device: Any = plain if few_bits else plain.to(target)  # type: ignore[arg-type]  # wrapped by transformers
+    loaded = with_adapters(on_device, folders, spec.name)
+    quantized = {"quantization": f"{quant_method} {quant_bits}"} if quant_bits else {}
     return LoadedModel(
         model=loaded.eval(),
         tokenizer=tokenizer,
         spec=spec,
         path=path,
         device=target,
-        fingerprint=fingerprint([path, *folders], {"dtype": str(dtype), "system": system}),
+        fingerprint=fingerprint([path, *folders], {"dtype": str(dtype), "system": system} | quantized),
         system=system,
         adapters=tuple(folders),
     )
@@ -129,7 +137,7 @@ def pick_dtype(torch_dtype: str, device: torch.device) -> torch.dtype:
 
 
 def _read(
-    path: Path, dtype: torch.dtype, attn_impl: str, trust_remote_code: bool
+    path: Path, dtype: torch.dtype, attn_impl: str, trust_remote_code: bool, few_bits: dict[str, Any]
 ) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
@@ -144,6 +152,7 @@ def _read(
             trust_remote_code=trust_remote_code,
             output_loading_info=True,
             **more,
+            **few_bits,
         )
     except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError) as error:
         raise SettingError(f"model folder {path} cannot be loaded: {_advice(error)}") from error
@@ -176,34 +185,3 @@ def _advice(error: Exception) -> str:
     if "safetensors" in text:
         return f"it has no safetensors weights, and pickled ones are not read: they can run code. ({first})"
     return first
-
-
-def _adapter_folder(adapter: str) -> Path:
-    folder = Path(adapter).expanduser().absolute()
-    if not (folder / "adapter_config.json").is_file():
-        raise SettingError(f"adapters {adapter!r}: no PEFT adapter is there (adapter_config.json is missing).")
-    return folder
-
-
-def _with_adapters(model: PreTrainedModel, folders: Sequence[Path], name: str) -> Any:
-    """The model with the last adapter around it and the ones before it merged into its weights."""
-    wrapped: Any = model
-    for number, folder in enumerate(folders):
-        if number:
-            wrapped = wrapped.merge_and_unload()
-        wrapped = _with_adapter(wrapped, folder, name)
-    return wrapped
-
-
-def _with_adapter(model: Any, folder: Path, name: str) -> PeftModel:
-    from peft import PeftModel
-
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("error", message="Found missing adapter keys")  # it would then do nothing
-            return PeftModel.from_pretrained(model, folder, use_safetensors=True)
-    except (RuntimeError, ValueError, KeyError, UserWarning) as error:
-        raise SettingError(
-            f"adapters {str(folder)!r} does not fit the model {name!r}: {str(error).splitlines()[0]} "
-            "An adapter only fits the model it was trained on."
-        ) from error
