@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from chunfen.cli.verb import EXIT_OK, Verb
 from chunfen.runs import Run
+from chunfen.runs.files import write_text
 from chunfen.settings.commands import STAGE_COMMANDS, StageCommand
 
+CURVES = "training.svg"
+"""The numbers of metrics.jsonl, drawn."""
 ABOUT = {
     "pt": "Continue pre-training on running text.",
     "sft": "Fine-tune on the answers of conversations, or on classes (--task_type seq_cls).",
@@ -25,9 +28,12 @@ bit for bit. --dry_run shows the rows, the steps and the memory that it takes.
 
 def _verb(name: str) -> Verb:
     def perform(settings: StageCommand, run: Run) -> int:
+        from chunfen.report.charts.curves import curves
         from chunfen.train.perform import train
 
-        print(train(settings.stage(name), settings, run))
+        folder = train(settings.stage(name), settings, run)
+        write_text(run.folder / CURVES, str(curves(run.metrics(), run.name)))
+        print(folder)
         return EXIT_OK
 
     perform.__name__, perform.__doc__ = name, ABOUT[name] + MORE

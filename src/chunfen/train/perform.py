@@ -142,7 +142,7 @@ class Training:
         """transformers' `Trainer` with all of it."""
         from chunfen.engines.transformers.selfcheck import tree_refusal
         from chunfen.train.batches import in_order
-        from chunfen.train.fit import arguments, watcher
+        from chunfen.train.fit import arguments, telling, watcher
         from chunfen.train.load import compute_dtype
         from chunfen.train.trainer import Batches, StageTrainer
 
@@ -151,6 +151,7 @@ class Training:
         self.run.record(steps=plan.steps, epochs=round(plan.rounds, 4))
         options = self.options(tuner, plan, evaluates=bool(len(validation)))
         given = arguments(self.work, settings, seed=settings.seed, max_steps=plan.steps, **options)
+        told = telling(self.run.metric, self.run.say, plan.steps)
         return StageTrainer(
             stage=stage,
             reference=reference,
@@ -163,7 +164,7 @@ class Training:
             eval_dataset=Batches(validation, in_order(len(validation), settings.evaluated_at_once)),
             processing_class=encoder.tokenizer,
             optimizers=(tuner.optimizer(given), None),
-            callbacks=[*tuner.callbacks(), watcher(self.run.progress, self.run.metric, epochs=plan.rounds)],
+            callbacks=[*tuner.callbacks(), watcher(self.run.progress, told, epochs=plan.rounds)],
         )
 
     def options(self, tuner: Tuner, plan: Schedule, *, evaluates: bool) -> dict[str, Any]:
