@@ -99,6 +99,27 @@ def arguments(work: Path, settings: OptimizerSettings, *, seed: int, max_steps: 
     return TrainingArguments(**given | more)
 
 
+def telling(metric: Callable[..., None], say: Callable[[str], None], steps: int) -> Callable[..., None]:
+    """`metric` that also tells the user, twenty times in a training, how it goes.
+
+    >>> tell = telling(lambda **numbers: None, print, 40)
+    >>> tell(step=1, loss=2.5, tokens_per_second=300.4); tell(step=2, loss=2.25, tokens_per_second=310.0)
+    step 2 of 40: loss 2.25, 310 tokens a second
+    """
+    each, told = max(1, steps // 20), 0
+
+    def tell(step: int, **numbers: float) -> None:
+        nonlocal told
+        metric(step=step, **numbers)
+        if "eval_loss" in numbers:
+            say(f"step {step} of {steps}: loss of the validation rows {numbers['eval_loss']:.4g}")
+        elif "loss" in numbers and step // each > told:
+            told = step // each
+            say(f"step {step} of {steps}: loss {numbers['loss']:.4g}, {numbers['tokens_per_second']:.0f} tokens a second")
+
+    return tell
+
+
 def watcher(progress: Callable[[str, int, int], None], metric: Callable[..., None], *, epochs: float = 1.0) -> Watch:
     """The callback that tells a run how far its training is; see `Watch`."""
     return Watch(lambda done, total: progress("training", done, total), metric, epochs)
