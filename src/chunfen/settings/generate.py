@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
 from chunfen.settings.base import Settings
+from chunfen.settings.run import RunSettings
 
 
-class GenerateSettings(Settings):
-    """What to answer, and how."""
+class SamplingSettings(Settings):
+    """How a reply is chosen, token by token."""
 
-    prompt: str | None = None
-    """Answer this one question and stop; none: a conversation in the terminal."""
     max_new_tokens: Annotated[int, Field(ge=1)] = 512
     """Length of a reply in tokens, at most."""
     temperature: Annotated[float, Field(ge=0)] = 0.7
@@ -22,7 +22,31 @@ class GenerateSettings(Settings):
     """Sample from the smallest set of tokens that holds this much probability."""
     top_k: Annotated[int, Field(ge=0)] = 0
     """Sample from this many likeliest tokens; 0: from all."""
-    seed: int = 42
-    """Seed of the sampling."""
     repetition_penalty: Annotated[float, Field(gt=0)] = 1.0
-    """Divides the logits of tokens that were used already; 1: off."""
+    """Divides the logits of tokens that were used already; 1: off. Not for a data set."""
+    seed: int = 42
+    """Seed of the sampling: the same seed and the same question give the same reply."""
+
+
+class BatchSettings(RunSettings):
+    """Answering a whole data set, in a run folder."""
+
+    dataset: tuple[str, ...] = ()
+    """Files of rows, or folders of them: answer every row instead of talking."""
+    result_path: Path | None = None
+    """Where the replies are written, a new .jsonl file; none: results.jsonl in the run folder."""
+    max_batch_size: Annotated[int, Field(ge=1)] = 64
+    """Rows that are answered together; their replies are written before the next ones are begun."""
+    batch_tokens: Annotated[int, Field(ge=64)] = 4096
+    """Tokens computed in one forward pass, at most."""
+    num_return_sequences: Annotated[int, Field(ge=1)] = 1
+    """Replies to each row; more than one takes a temperature above 0."""
+    strict: bool = False
+    """Stop at the first row that cannot be read or asked."""
+
+
+class GenerateSettings(SamplingSettings, BatchSettings):
+    """What to answer: what is typed, one question, or a data set."""
+
+    prompt: str | None = None
+    """Answer this one question and stop; none: a conversation in the terminal."""
