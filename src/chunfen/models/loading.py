@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
+Head = Literal["lm", "classes", "score"]
+"""What a model says of a text: the next tokens, the logits of classes, or one number."""
+
+
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
     """A model in memory with all that is needed to ask it.
@@ -58,13 +62,17 @@ def load_model(
     system: str | None = None,
     quant_method: Literal["bnb"] = "bnb",
     quant_bits: Literal[4, 8] | None = None,
+    head: Head = "lm",
+    classes: Sequence[Any] = (),
 ) -> LoadedModel:
     """Fetch a model if it is not there yet, and load it for use.
 
     model: a catalogued name, ``org/name`` or a folder. adapters: folders of adapters, applied in order.
     torch_dtype auto: float32 on a CPU, bfloat16 on a GPU. quant_bits: quantize the weights of the layers while
-    loading, by quant_method; torch_dtype is then that of everything else. Weights are read from safetensors, never
-    from pickles. Raises SettingError for a setting that cannot be used, HubError where the model cannot be had.
+    loading, by quant_method; torch_dtype is then that of everything else. head: what the model says of a text; where
+    its files have no head for classes or a score, a new one is drawn from torch's generator. Weights are read from
+    safetensors, never from pickles. Raises SettingError for a setting that cannot be used, HubError where the model
+    cannot be had.
 
     Example: ``load_model().chat_ids([("user", "Hi")])``.
     """
@@ -76,7 +84,10 @@ def load_model(
     target = pick_device(device)
     dtype = pick_dtype(torch_dtype, target)
     few_bits = quantization(quant_method, quant_bits, dtype, target)
-    tokenizer, plain = _read(path, dtype, attn_impl, trust_remote_code, few_bits)
+    tokenizer = _tokenizer(path, trust_remote_code)
+    own: dict[str, Any] = {} if attn_impl == "auto" else {"attn_implementation": attn_impl}
+    own |= few_bits | _outputs(head, classes, tokenizer)
+    plain = _read(path, head, dtype=dtype, trust_remote_code=trust_remote_code, **own)
     keep_layout(plain)
     on_device: Any = plain if few_bits else plain.to(target)  # type: ignore[arg-type]  # wrapped by transformers
     loaded = with_adapters(on_device, folders, spec.name)
@@ -136,32 +147,34 @@ def pick_dtype(torch_dtype: str, device: torch.device) -> torch.dtype:
     return dtypes[torch_dtype]
 
 
-def _read(
-    path: Path, dtype: torch.dtype, attn_impl: str, trust_remote_code: bool, few_bits: dict[str, Any]
-) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM
+def _outputs(head: Head, classes: Sequence[Any], tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    """The config of a model that judges texts, by their last token that is no padding."""
+    if head == "lm":
+        return {}
+    names = {place: str(name) for place, name in enumerate(classes)} if head == "classes" else {0: "score"}
+    return {
+        "id2label": names,
+        "label2id": {name: place for place, name in names.items()},
+        "pad_token_id": tokenizer.pad_token_id,
+    }
 
-    more: dict[str, Any] = {} if attn_impl == "auto" else {"attn_implementation": attn_impl}
-    tokenizer = _tokenizer(path, trust_remote_code)
+
+def _read(path: Path, head: Head, **options: Any) -> PreTrainedModel:
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+    kind: Any = AutoModelForCausalLM if head == "lm" else AutoModelForSequenceClassification
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            path,
-            dtype=dtype,
-            use_safetensors=True,
-            trust_remote_code=trust_remote_code,
-            output_loading_info=True,
-            **more,
-            **few_bits,
-        )
+        loaded: Any = kind.from_pretrained(path, use_safetensors=True, output_loading_info=True, **options)
     except (OSError, ValueError, ImportError, KeyError, RuntimeError, SafetensorError) as error:
         raise SettingError(f"model folder {path} cannot be loaded: {_advice(error)}") from error
-    model, notes = loaded
-    # transformers would put random numbers in the place of missing weights
-    if missing := sorted(notes["missing_keys"]):
+    model: PreTrainedModel = loaded[0]
+    # transformers puts random numbers in the place of missing weights, which only a new head may have
+    own = f"{model.base_model_prefix}."
+    if missing := sorted(key for key in loaded[1]["missing_keys"] if head == "lm" or key.startswith(own)):
         what = f"{len(missing)} weights are missing, among them {missing[0]}"
         raise SettingError(f"model folder {path} cannot be loaded: {what}.")
-    return tokenizer, model
+    return model
 
 
 def _tokenizer(path: Path, trust_remote_code: bool) -> PreTrainedTokenizerBase:

@@ -115,7 +115,8 @@ def telling(metric: Callable[..., None], say: Callable[[str], None], steps: int)
             say(f"step {step} of {steps}: loss of the validation rows {numbers['eval_loss']:.4g}")
         elif "loss" in numbers and step // each > told:
             told = step // each
-            say(f"step {step} of {steps}: loss {numbers['loss']:.4g}, {numbers['tokens_per_second']:.0f} tokens a second")
+            loss, speed = numbers["loss"], numbers["tokens_per_second"]
+            say(f"step {step} of {steps}: loss {loss:.4g}, {speed:.0f} tokens a second")
 
     return tell
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chunfen.models.catalog import fetch
-from chunfen.models.loading import LoadedModel, load_model, load_tokenizer, pick_device
+from chunfen.models.loading import Head, LoadedModel, load_model, load_tokenizer, pick_device
 from chunfen.settings.model import ModelSettings
 from chunfen.train.encode import Encoder
 
@@ -14,14 +14,15 @@ if TYPE_CHECKING:
     import torch
 
 
-def load_for_training(settings: Any, *, whole: bool, head: str = "lm", classes: tuple[Any, ...] = ()) -> LoadedModel:
+def load_for_training(settings: Any, *, whole: bool, head: Head = "lm", classes: tuple[Any, ...] = ()) -> LoadedModel:
     """The model that is trained.
 
     whole: the model's own weights learn, so they are float32, whatever it computes in; frozen ones may be less.
     """
     return load_model(
         **_chosen(settings) | ({"torch_dtype": "float32"} if whole else {}),
-        **({} if head == "lm" else {"head": head, "classes": classes}),
+        head=head,
+        classes=classes,
         quant_method=settings.quant_method,
         quant_bits=settings.quant_bits,
     )

@@ -68,6 +68,7 @@ class Training:
         settings, kind = self.settings, TUNERS[self.settings.tuner_type]
         encoder = training_encoder(settings)
         stage, examples, validation = self.examples(encoder)
+        set_seed(settings.seed)  # of a new head
         loaded = load_for_training(settings, whole=kind.whole, head=stage.head, classes=stage.classes)
         reference = self.reference(stage, [*examples, *validation], loaded.model)
         set_seed(settings.seed)

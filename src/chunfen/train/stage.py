@@ -6,20 +6,18 @@ rows → prepare → encode → examples → (reference) → [forward → losses
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
 from chunfen.data.row import Row
+from chunfen.models.loading import Head
 from chunfen.train.forward import TextBatch, row_logits
 
 if TYPE_CHECKING:
     from chunfen.train.encode import Encoder
     from chunfen.train.example import Example
     from chunfen.train.reference import Referred
-
-Head = Literal["lm", "classes", "score"]
-"""What the model says of a text: the next tokens, the logits of classes, or one number."""
 
 Watched = dict[str, Tensor]
 """Means over a batch that are worth watching, by the name that they have in metrics.jsonl."""
