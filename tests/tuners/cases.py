@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from chunfen.tuners.base import Tuner
 from engines.families import VOCABULARY, tiny
 
 STEPS = 4
+gc.freeze()  # each Trainer collects garbage first: what the imports made need not be looked through every time
 
 
 @dataclass(frozen=True)
