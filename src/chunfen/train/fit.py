@@ -12,11 +12,11 @@ from types import FrameType
 from typing import Any
 
 import torch
-from transformers import PrinterCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from chunfen.errors import ChunfenError
 from chunfen.settings.train import OptimizerSettings
-from chunfen.train.trainer import StageTrainer, Watch, last_checkpoint
+from chunfen.train.trainer import Watch, last_checkpoint
 
 OUT_OF_MEMORY = (
     "there is not enough memory for a step. In this order: --gradient_checkpointing true, a smaller "
@@ -25,7 +25,7 @@ OUT_OF_MEMORY = (
 )
 
 
-def fit(trainer: StageTrainer, work: Path, *, begin: Path | None = None) -> None:
+def fit(trainer: Trainer, work: Path, *, begin: Path | None = None) -> None:
     """Train to the end, from the newest finished checkpoint in `work`, or else from the checkpoint `begin`.
 
     Raises ChunfenError where memory does not suffice. A first Ctrl-C or SIGTERM lets the step end, saves a checkpoint
@@ -75,9 +75,20 @@ def _waiting_signals() -> Iterator[list[int]]:
         os.kill(os.getpid(), noted[0])
 
 
-def arguments(work: Path, settings: OptimizerSettings, *, seed: int, max_steps: int, **more: Any) -> TrainingArguments:
-    """transformers' own arguments for batches that are made already: one element of the data set is one of them."""
-    given = {
+def arguments(
+    work: Path,
+    settings: OptimizerSettings,
+    *,
+    seed: int,
+    max_steps: int,
+    kind: type[TrainingArguments] = TrainingArguments,
+    **more: Any,
+) -> TrainingArguments:
+    """transformers' own arguments for batches that are made already: one element of the data set is one of them.
+
+    kind: the class of them. more: what else is set, or set otherwise.
+    """
+    given: dict[str, Any] = {
         "output_dir": str(work),
         "max_steps": max_steps,
         "per_device_train_batch_size": 1,
@@ -96,7 +107,7 @@ def arguments(work: Path, settings: OptimizerSettings, *, seed: int, max_steps: 
         "remove_unused_columns": False,
         "dataloader_pin_memory": False,
     }
-    return TrainingArguments(**given | more)
+    return kind(**given | more)
 
 
 def telling(metric: Callable[..., None], say: Callable[[str], None], steps: int) -> Callable[..., None]:

@@ -8,7 +8,7 @@ What is left in the run folder:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,10 +43,7 @@ def train(name: str, settings: Any, run: Run) -> Path:
 
     settings: those of the stage's command. A run that was interrupted goes on where its last checkpoint is.
     """
-    from chunfen.tuners import TUNERS
-
-    output = "model" if TUNERS[settings.tuner_type].whole else "adapter"
-    return run.stage("training", output).make(lambda path: Training(name, settings, run).write(path))
+    return Training(name, settings, run).perform()
 
 
 class Training:
@@ -56,6 +53,13 @@ class Training:
         self.name, self.settings, self.run = name, settings, run
         self.work = run.folder / "training"
         self.work.mkdir(exist_ok=True)
+
+    def perform(self) -> Path:
+        """The folder of what was trained: at once if that was finished, else after `write`."""
+        from chunfen.tuners import TUNERS
+
+        output = "model" if TUNERS[self.settings.tuner_type].whole else "adapter"
+        return self.run.stage("training", output).make(self.write)
 
     def write(self, path: Path) -> None:
         """All of it, from rows to the folder of what was trained."""
@@ -75,6 +79,10 @@ class Training:
         tuner = kind(loaded.model, settings)
         trainer = self.trainer(stage, tuner, encoder, examples, validation, reference)
         fit(trainer, self.work, begin=settings.resume_from_checkpoint)
+        self.save(tuner, encoder, path)
+
+    def save(self, tuner: Tuner, encoder: Encoder, path: Path) -> None:
+        """What was trained, with what it takes to use it and to make it again."""
         with whole_folder(path) as folder:
             tuner.save(folder)
             encoder.tokenizer.save_pretrained(folder)
@@ -86,23 +94,27 @@ class Training:
         from chunfen.train.examples import encoded
 
         stage = STAGES[self.name](self.settings)
-        rows, held_out, rejected = self.rows(stage)
+        rows, held_out, rejected = self.rows(stage.kinds)
         progress = lambda done, total: self.run.progress("tokens", done, total)  # noqa: E731
         processes = self.settings.dataset_num_proc
         examples = encoded(stage.prepare(rows), stage, encoder, processes=processes, progress=progress)
         validation = encoded(held_out, stage, encoder, processes=processes, progress=progress, first=len(examples))
         for found in (examples, validation):
             rejected += [Rejected(", ".join(self.settings.dataset), row + 1, why) for row, why in found.refused.items()]
-        if rejected:
-            write_rejected(self.run.folder / REJECTED.name, rejected)
-            self.run.say(f"{len(rejected)} rows cannot be used: {self.run.folder / REJECTED.name} says why.")
-        if not len(examples):
-            raise DataError(f"dataset: no row can be used. The first reason: {rejected[0].reason}.")
+        self.report(rejected, left=len(examples))
         self.run.record(rows=len(examples), validation_rows=len(validation), tokens=int(examples.sizes.sum()))
         return stage, examples, validation
 
-    def rows(self, stage: Stage) -> tuple[list[Row], list[Row], list[Rejected]]:
-        """What is learned, what is only evaluated, and what cannot be read or is of another kind than the stage's."""
+    def report(self, rejected: Sequence[Rejected], *, left: int) -> None:
+        """Name the rows that cannot be used. Raises DataError where none is left."""
+        if rejected:
+            write_rejected(self.run.folder / REJECTED.name, rejected)
+            self.run.say(f"{len(rejected)} rows cannot be used: {self.run.folder / REJECTED.name} says why.")
+        if not left:
+            raise DataError(f"dataset: no row can be used. The first reason: {rejected[0].reason}.")
+
+    def rows(self, kinds: Collection[str]) -> tuple[list[Row], list[Row], list[Rejected]]:
+        """What is learned, what is only evaluated, and what cannot be read or is of no kind that is learned."""
         from chunfen.data.source import load_datasets
 
         settings = self.settings
@@ -110,10 +122,10 @@ class Training:
         self.run.record(sources=loaded.sources)
         rejected, kept = list(loaded.rejected), []
         for rows in (loaded.rows, loaded.validation):
-            kept.append([row for row in rows if row.kind in stage.kinds])
+            kept.append([row for row in rows if row.kind in kinds])
             for number, row in enumerate(rows, 1):
-                if row.kind not in stage.kinds:
-                    why = f"it is a {row.kind}; {self.name} learns from: {', '.join(stage.kinds)}"
+                if row.kind not in kinds:
+                    why = f"it is a {row.kind}; {self.name} learns from: {', '.join(kinds)}"
                     rejected.append(Rejected(", ".join(settings.dataset), number, why))
         if not kept[0]:
             raise DataError(f"dataset {', '.join(settings.dataset)}: no row can be used: {rejected[0].reason}.")
