@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from transformers import AutoModelForSequenceClassification, LlamaConfig, TrainerCallback
+from transformers import (
+    AutoModelForSequenceClassification,
+    LlamaConfig,
+    MixtralConfig,
+    MixtralForCausalLM,
+    TrainerCallback,
+)
 
 from chunfen.engines.transformers.scoring import token_logprobs
 from chunfen.errors import ChunfenError, SettingError
@@ -18,7 +24,7 @@ from chunfen.tuners import TUNERS
 from chunfen.tuners.galore import GaLoreAdamW
 from chunfen.tuners.layers import decoder_layers
 from chunfen.tuners.lisa import drawn
-from engines.families import TREE, tiny
+from engines.families import TREE, VOCABULARY, tiny
 from tuners.cases import CASES, IDS, attached, logits, reloaded, train
 
 
@@ -109,8 +115,12 @@ def test_adalora_needs_steps_between_its_phases(tmp_path):
         train(attached("adalora", "llama"), tmp_path, max_steps=2)
 
 
-def test_adalora_does_not_go_on_without_what_it_knew(tmp_path):
-    train(attached("adalora", "llama"), tmp_path)
+def test_adalora_goes_on_from_a_checkpoint_elsewhere_but_not_without_what_it_knew(tmp_path):
+    whole, again = attached("adalora", "llama"), attached("adalora", "llama")
+    train(whole, tmp_path)
+    begin = tmp_path / "checkpoint-2"
+    train(again, tmp_path / "elsewhere", resume=begin, resume_from_checkpoint=str(begin))
+    assert torch.equal(logits(again.model), logits(whole.model))
     (tmp_path / "checkpoint-2" / "adalora.safetensors").unlink()
     with pytest.raises(ChunfenError, match=r"adalora\.safetensors is missing"):
         train(attached("adalora", "llama"), tmp_path, resume=tmp_path / "checkpoint-2")
@@ -136,6 +146,19 @@ def test_llamapro_and_reft_know_every_family(family):
     for edit in edited.model.edits.values():
         nn.init.ones_(edit.bias)
     assert not torch.allclose(logits(edited.model), before, rtol=1e-2)
+
+
+def test_llamapro_knows_a_mixture_of_experts_and_refuses_what_it_does_not_know(monkeypatch):
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_attention_heads": 2, "num_key_value_heads": 1}
+    config = MixtralConfig(vocab_size=VOCABULARY, num_hidden_layers=2, num_local_experts=2, **sizes)
+    settings = TunerSettings(tuner_type="llamapro", llamapro_num_new_blocks=1)
+    torch.manual_seed(0)
+    model = MixtralForCausalLM(config).eval()
+    before = logits(model)
+    assert torch.equal(logits(TUNERS["llamapro"](model, settings).model), before)
+    monkeypatch.setattr("chunfen.tuners.llamapro.RESIDUAL", ("o_proj",))
+    with pytest.raises(SettingError, match="does not know how to make new layers of MixtralForCausalLM"):
+        TUNERS["llamapro"](MixtralForCausalLM(config), settings)
 
 
 def test_llamapro_uses_a_cache_as_a_deeper_model_does():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,7 +101,7 @@ class Allocation(TrainerCallback):
             raise SettingError(f"adalora_tinit {first} and adalora_tfinal {last} leave no steps of {steps} in between.")
         self.config.tinit, self.config.tfinal, self.config.total_step = first, last, steps
         if state.global_step:
-            self._load(_folder(args, state) / STATE)
+            self._load([_folder(args, state), Path(args.resume_from_checkpoint or "")])
 
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -118,9 +119,11 @@ class Allocation(TrainerCallback):
         tensors |= {f"kept/{name}": torch.tensor(kept) for name, kept in (self.pattern or {}).items()}
         save_file(tensors, _folder(args, state) / STATE)
 
-    def _load(self, path: Path) -> None:
-        if not path.is_file():
-            raise ChunfenError(f"{path} is missing: this AdaLoRA cannot go on from that checkpoint.")
+    def _load(self, checkpoints: Sequence[Path]) -> None:
+        """Read what was known at a checkpoint, from the first of these folders that has it."""
+        path = next((folder / STATE for folder in checkpoints if (folder / STATE).is_file()), None)
+        if path is None:
+            raise ChunfenError(f"{checkpoints[0] / STATE} is missing: AdaLoRA cannot go on from that checkpoint.")
         for key, value in load_file(path).items():
             score, _, name = key.partition("/")
             if score in SCORES:

@@ -1,8 +1,10 @@
-"""The shape that every tuner has: a model with a trainable part.
+"""The shape that every tuner has: a model with a trainable part. Its life:
 
-tuner = TUNERS[settings.tuner_type](model, settings)
-Trainer(model=tuner.model, optimizers=(tuner.optimizer(arguments), None), callbacks=tuner.callbacks(), …).train()
-tuner.save(folder)
+    tuner = TUNERS[settings.tuner_type](model, settings)
+    Trainer(model=tuner.model, optimizers=(tuner.optimizer(arguments), None), callbacks=tuner.callbacks(), …).train()
+    tuner.save(folder)
+
+A method is a subclass in a file of its own, and says only what it does otherwise.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from torch import nn
 
 from chunfen.errors import SettingError
 from chunfen.tuners.base import Tuner, refuse_adapter, to_float32
-from chunfen.tuners.layers import head_weights, is_classifier, layer_stack, residual_writers
+from chunfen.tuners.layers import RESIDUAL, head_weights, is_classifier, layer_stack
 
 
 class Method(Tuner):
@@ -22,11 +22,17 @@ class Method(Tuner):
 
     def attach(self, model: Any) -> Any:
         refuse_adapter(model, self.settings.tuner_type)
+        before = _sample(model)
         holder, name = layer_stack(model)
         old: nn.ModuleList = getattr(holder, name)
         origin, new = expansion(len(old), self.settings.llamapro_num_new_blocks)
         self.new = _expand(holder, name, origin, new)
         _tell_config(model.config.get_text_config(), origin)
+        if not torch.equal(_sample(model), before):
+            raise SettingError(
+                f"tuner_type llamapro does not know how to make new layers of {type(model).__name__} pass on what they "
+                "get. Use lora."
+            )
         model.requires_grad_(False)
         for block in self.new:
             block.requires_grad_(True)
@@ -73,16 +79,19 @@ def _expand(holder: nn.Module, name: str, origin: Sequence[int], new: Sequence[i
 def _silent(layer: nn.Module) -> nn.Module:
     """A copy of a layer that adds nothing to the residual stream."""
     block = copy.deepcopy(layer)
-    writers = residual_writers(block)
-    if not writers:
-        raise SettingError(
-            "tuner_type llamapro: what writes into the residual stream has no known name here. Use lora."
-        )
-    for name, module in block.named_modules():
-        if name.rpartition(".")[2] in writers:
-            for parameter in module.parameters():
-                nn.init.zeros_(parameter)
+    for name, parameter in block.named_parameters():
+        if set(name.split(".")[-2:]) & set(RESIDUAL):  # o_proj.weight; experts.down_proj, where experts share a tensor
+            nn.init.zeros_(parameter)
     return block
+
+
+def _sample(model: Any) -> torch.Tensor:
+    """What a model says of a few tokens."""
+    training = model.training
+    with torch.no_grad():
+        logits: torch.Tensor = model.eval()(input_ids=torch.arange(4, device=model.device)[None]).logits
+    model.train(training)
+    return logits
 
 
 def _tell_config(config: Any, origin: Sequence[int]) -> None:
