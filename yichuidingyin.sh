@@ -129,7 +129,7 @@ set_up() { # $1: run or test
   begin "Installing torch, transformers and the rest${limits:+ (CPU build)} … this is the long one." \
     "安装 torch、transformers 等${limits:+（CPU 版）}……这一步最久。"
   [ -z "$limits" ] || warn_of_cuda "$limits"
-  if [ "$1" = test ]; then target="${here}[test]"; else target="$here"; fi
+  if [ "$1" = test ]; then target="${here}[test]"; else target="${here}[all]"; fi
   pip_install ${limits:+-c "$limits"} -e "$target" || die \
     "pip could not install the packages (its reason is above). Check the network, the disk, and the mirror or proxy that pip is set to (pip config list), then start again: it goes on from what was downloaded." \
     "pip 安装失败（原因见上）。请检查网络、磁盘以及 pip 的镜像或代理设置（pip config list），然后重新运行：已下载的部分不会重来。"
