@@ -11,6 +11,7 @@ with the first step whose output is not there.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -235,12 +236,16 @@ def _plan(settings: RepairCommand, run: Run, axes: Sequence[Axis], model: _Model
 
 def _train(settings: RepairCommand, run: Run, path: Path) -> None:
     from chunfen.data.repair_row import read_rows
+    from chunfen.models.adapters import merged
+    from chunfen.train.load import training_attention, training_dtype
     from chunfen.train.repair import train_repair
 
-    dtype = _train_dtype(settings)
+    dtype = training_dtype(settings.train_dtype, settings.device)
     run.record(train_dtype=dtype)
+    attention = training_attention(settings.attn_impl, settings.device)
+    loaded = _loaded(settings.model_copy(update={"attn_impl": attention}), None, dtype)
     train_repair(
-        _loaded(settings.model_copy(update={"attn_impl": _train_attention(settings)}), None, dtype),
+        replace(loaded, model=merged(loaded.model)),  # the repair is an adapter of its own on top of those given
         read_rows(run.folder / "rows.jsonl"),
         adapter=path,
         work=run.folder / "training",
@@ -260,29 +265,6 @@ def _per_step(settings: RepairCommand) -> dict[str, int]:
     from chunfen.bias.portions import PER_STEP
 
     return {part: max(1, count // 2) if settings.quick else count for part, count in PER_STEP.items()}
-
-
-def _train_dtype(settings: RepairCommand) -> str:
-    """bfloat16 where the processor multiplies it natively: it halves the time, and only the adapter learns."""
-    import torch
-
-    if settings.train_dtype != "auto":
-        return settings.train_dtype
-    native = torch.cuda.is_available() or "avx512_bf16" in _cpu_flags() or "amx_bf16" in _cpu_flags()
-    return "bfloat16" if native else "float32"
-
-
-def _train_attention(settings: RepairCommand) -> str:
-    """Plain matrix products on a processor: for texts as short as these, SDPA's backward pass there is slower."""
-    from chunfen.models.loading import pick_device
-
-    plain = settings.attn_impl == "auto" and pick_device(settings.device).type == "cpu"
-    return "eager" if plain else settings.attn_impl
-
-
-def _cpu_flags() -> str:
-    path = Path("/proc/cpuinfo")
-    return path.read_text() if path.exists() else ""
 
 
 # ------------------------------------------------------------------------------------------------------- judging

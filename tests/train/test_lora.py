@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from chunfen.settings.tuner import TunerSettings
-from chunfen.tuners.lora import attach
+from chunfen.settings.tuner import RepairTunerSettings
+from chunfen.tuners import TUNERS
 from engines.families import TREE, tiny
 
 
@@ -13,7 +13,7 @@ from engines.families import TREE, tiny
 def test_attention_and_mlp_of_every_layer_write_through_an_adapter(family):
     model = tiny(family)
     layers = model.config.num_hidden_layers
-    tuned = attach(model, TunerSettings())
+    tuned = TUNERS["lora"](model, RepairTunerSettings()).model
     adapted = [name for name, _ in tuned.named_modules() if name.endswith(".lora_B.default")]
     assert len(adapted) == 2 * layers
     assert all(p.dtype.is_floating_point and "lora_" in n for n, p in tuned.named_parameters() if p.requires_grad)

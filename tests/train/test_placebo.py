@@ -21,7 +21,7 @@ from chunfen.measure.run import measure
 from chunfen.models.loading import load_model
 from chunfen.settings.repair import RepairSettings
 from chunfen.settings.train import RepairTrainSettings
-from chunfen.settings.tuner import TunerSettings
+from chunfen.settings.tuner import RepairTunerSettings
 from chunfen.train.repair import train_repair
 
 pytestmark = pytest.mark.slow
@@ -75,7 +75,7 @@ def test_labels_that_say_nothing_leave_the_slope_and_labels_that_do_move_it(defa
             adapter=folder / "adapter",
             work=folder / "work",
             per_step={"line": PER_STEP},
-            tuner=TunerSettings(),
+            tuner=RepairTunerSettings(),
             train=RepairTrainSettings(max_steps=STEPS, learning_rate=5e-4),
             objective=RepairSettings(loss_type="dpo", beta=0.2, rpo_alpha=0.0),
             seed=1,

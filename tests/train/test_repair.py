@@ -15,7 +15,7 @@ from chunfen.errors import SettingError
 from chunfen.models.loading import load_model
 from chunfen.settings.repair import RepairSettings
 from chunfen.settings.train import RepairTrainSettings
-from chunfen.settings.tuner import TunerSettings
+from chunfen.settings.tuner import RepairTunerSettings
 from chunfen.train.forward import pack_rows, row_logits, score
 from chunfen.train.repair import train_repair
 from chunfen.train.repair.encode import encode_rows
@@ -45,7 +45,7 @@ def trained(model_dir: Path, folder: Path, *, stop_at: int | None = None, **trai
         adapter=folder / "adapter",
         work=folder / "work",
         per_step={"line": 2, "question": 1, "chat": 1},
-        tuner=TunerSettings(lora_rank=4),
+        tuner=RepairTunerSettings(lora_rank=4),
         train=RepairTrainSettings(**options),
         objective=RepairSettings(),
         seed=1,
@@ -109,7 +109,7 @@ def test_dropout_is_refused_because_prompts_are_shared(tiny_model_dir, tmp_path)
             adapter=tmp_path / "adapter",
             work=tmp_path / "work",
             per_step={},
-            tuner=TunerSettings(lora_dropout=0.1),
+            tuner=RepairTunerSettings(lora_dropout=0.1),
             train=RepairTrainSettings(),
             objective=RepairSettings(),
             seed=1,

@@ -13,7 +13,6 @@ from chunfen.settings.resolve import resolve
 from chunfen.settings.tuner import TUNER_TYPES, RepairTunerSettings, TunerSettings
 from chunfen.tuners import TUNERS
 from chunfen.tuners.base import COMMON, Tuner
-from chunfen.tuners.lora import attach
 from engines.families import tiny
 
 
@@ -65,7 +64,7 @@ def test_settings_as_they_are_typed():
 def test_a_repair_has_defaults_of_its_own():
     settings = RepairTunerSettings()
     assert (settings.lora_rank, settings.lora_alpha, settings.lora_dropout) == (16, 64, 0)
-    assert attach(tiny("llama"), settings).active_peft_config.target_modules == {"o_proj", "down_proj"}
+    assert TUNERS["lora"](tiny("llama"), settings).model.active_peft_config.target_modules == {"o_proj", "down_proj"}
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,10 @@ from chunfen.errors import SettingError
 from chunfen.runs import Run
 from chunfen.settings.base import Settings
 from chunfen.settings.describe import Option, options
+from chunfen.settings.model import ModelSettings
 from chunfen.settings.resolve import resolve
 from chunfen.settings.run import RunSettings
+from chunfen.settings.saved import saved_settings
 
 EXIT_OK = 0
 EXIT_GATE = 3
@@ -52,6 +54,9 @@ class Verb:
             hint = f"to name a model, write --model {config}"
             raise SettingError(f"{config}: a settings file ends in .yaml or .yml; {hint}.")
         resolved = resolve(self.settings, config, given)
+        if isinstance(resolved.settings, ModelSettings):
+            saved = saved_settings(resolved.settings.adapters, resolved.settings.model)
+            resolved = resolve(self.settings, config, given, saved) if saved else resolved
         for warning in resolved.warnings:
             say(warning)
         if getattr(resolved.settings, "dry_run", False):

@@ -62,9 +62,11 @@ def open_peft(model: Any, folder: Path) -> Any:
     """A PeftModel around the model. Its weights are read from safetensors, never from pickles."""
     from peft import PeftModel
 
+    if not (folder / "adapter_model.safetensors").is_file():  # PEFT would then read a pickle, whatever it is told
+        raise ValueError("it has no adapter_model.safetensors, and pickled weights are not read: they can run code.")
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="Found missing adapter keys")  # it would then do nothing
-        return PeftModel.from_pretrained(model, folder, use_safetensors=True)
+        return PeftModel.from_pretrained(model, folder)
 
 
 def merged(model: Any) -> Any:

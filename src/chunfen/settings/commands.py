@@ -23,14 +23,14 @@ from chunfen.settings.stages import (
     SimpoSettings,
 )
 from chunfen.settings.train import RepairTrainSettings, TrainSettings
-from chunfen.settings.tuner import TunerSettings
+from chunfen.settings.tuner import RepairTunerSettings, TunerSettings
 
 
 class AuditCommand(ModelSettings, AuditSettings, RunSettings):
     """Everything that `chunfen audit` can be told."""
 
 
-class RepairCommand(AuditCommand, TunerSettings, RepairTrainSettings, RepairSettings):
+class RepairCommand(AuditCommand, RepairTunerSettings, RepairTrainSettings, RepairSettings):
     """Everything that `chunfen repair` can be told."""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from inspect import get_annotations
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
@@ -70,11 +70,17 @@ def accepts(annotation: Any, metadata: Iterable[Any] = ()) -> str:
 
     >>> accepts(int, [Ge(1)])
     'a whole number ≥ 1'
+    >>> accepts(Annotated[int, Ge(1)] | None)
+    'a whole number ≥ 1 or none'
     >>> accepts(Literal["en", "zh"] | None)
     'en, zh or none'
     >>> accepts(tuple[Literal["en", "zh"], ...])
     'a list of: en, zh'
     """
+    if get_origin(annotation) is Annotated:
+        annotation, *inside = get_args(annotation)
+        fields = (m.metadata if isinstance(m, FieldInfo) else [m] for m in inside)
+        metadata = [*metadata, *(m for found in fields for m in found)]
     bounds = " and".join(
         f" {sign} {getattr(m, attribute)}"
         for m in metadata

@@ -57,17 +57,17 @@ class TunerSettings(Settings):
     tuner_type: Annotated[
         str, AfterValidator(_tuner_type), Field(description=TUNER_HELP, json_schema_extra={"examples": [*TUNER_TYPES]})
     ] = "lora"
-    target_modules: tuple[str, ...] = ("residual",)
+    target_modules: tuple[str, ...] = ("all-linear",)
     """Which linear layers get an adapter: names; all-linear: every one but the head; residual: the output layers of
     attention and MLP, which write into the residual stream."""
     modules_to_save: tuple[str, ...] = ()
     """Modules that are trained whole beside the adapter, and saved with it, such as embed_tokens or lm_head."""
-    lora_rank: Count = 16
+    lora_rank: Count = 8
     """Rank r of the LoRA update BA."""
-    lora_alpha: Positive = 64.0
+    lora_alpha: Positive = 32.0
     """LoRA scale; the update is multiplied by alpha / rank."""
-    lora_dropout: Dropout = 0.0
-    """Dropout before the update. Must be 0 where texts share a prefix in one row, as in repairs."""
+    lora_dropout: Dropout = 0.05
+    """Dropout before the update. What texts of a batch begin with in common is computed, and dropped, once for all."""
     use_rslora: bool = False
     """Multiply the update by alpha / √rank instead (rsLoRA), so that large ranks learn as fast as small ones."""
     use_dora: bool = False

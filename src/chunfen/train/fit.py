@@ -33,6 +33,7 @@ def fit(trainer: Trainer, work: Path, *, begin: Path | None = None) -> None:
     """
     trainer.remove_callback(PrinterCallback)  # the numbers go to the run's metrics.jsonl
     checkpoint = last_checkpoint(work) or begin
+    trainer.args.resume_from_checkpoint = str(checkpoint) if checkpoint else None  # callbacks look there, too
     with _waiting_signals() as stop:
         watch = next(c for c in trainer.callback_handler.callbacks if isinstance(c, Watch))
         watch.stopping = lambda: bool(stop)

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 from chunfen.data.load import REJECTED, Rejected, write_rejected
 from chunfen.data.row import Row
 from chunfen.errors import DataError
+from chunfen.models.catalog import resolve as find_model
 from chunfen.runs import Run
 from chunfen.runs.files import whole_folder, write_json
 from chunfen.runs.machine import release_memory, versions
+from chunfen.settings.saved import SAVED
 from chunfen.train.stages import STAGES
 
 if TYPE_CHECKING:
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
     from chunfen.train.trainer import StageTrainer
     from chunfen.tuners.base import Tuner
 
-SETTINGS = "chunfen.json"
-"""Beside what was trained: the settings that made it."""
 AT_ONCE = {"cpu": 1024, "gpu": 8192}
 """Tokens that keep a processor busy: parts of a step have about so many."""
 PACK = 2048
@@ -53,6 +53,7 @@ class Training:
         self.name, self.settings, self.run = name, settings, run
         self.work = run.folder / "training"
         self.work.mkdir(exist_ok=True)
+        self.model = find_model(settings.model).name  # of a folder, its absolute path
 
     def perform(self) -> Path:
         """The folder of what was trained: at once if that was finished, else after `write`."""
@@ -86,7 +87,7 @@ class Training:
         with whole_folder(path) as folder:
             tuner.save(folder)
             encoder.tokenizer.save_pretrained(folder)
-            write_json(folder / SETTINGS, self.described())
+            write_json(folder / SAVED, self.described())
         release_memory()
 
     def examples(self, encoder: Encoder) -> tuple[Stage, Examples, Examples]:
@@ -199,7 +200,8 @@ class Training:
 
     def described(self) -> dict[str, Any]:
         """What it takes to make this again."""
-        return {"verb": self.name, "settings": self.settings.model_dump(mode="json"), "versions": versions()}
+        settings = self.settings.model_dump(mode="json") | {"model": self.model}
+        return {"verb": self.name, "settings": settings, "versions": versions()}
 
 
 def schedule(settings: Any, sizes: Sequence[int], max_length: int | None) -> Schedule:

@@ -13,12 +13,13 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import LoraConfig, PeftModel
+from peft import LoraConfig
 from peft.optimizers import create_loraplus_optimizer
 
 from chunfen.errors import SettingError
 from chunfen.settings.tuner import TunerSettings
 from chunfen.tuners.base import QUANTIZED
+from chunfen.tuners.layers import is_classifier
 from chunfen.tuners.loftq import take_up_loss
 from chunfen.tuners.peft import PLACED, PeftTuner, transposed
 
@@ -91,12 +92,6 @@ class Method(PeftTuner):
         )
 
 
-def attach(model: Any, settings: TunerSettings) -> PeftModel:
-    """The model with a fresh LoRA adapter, which alone is trainable and float32."""
-    tuned: PeftModel = Method(model, settings).model
-    return tuned
-
-
 def _refuse(settings: TunerSettings, model: nn.Module) -> None:
     """Combinations that PEFT would get wrong in silence, or late."""
     start, quantized = settings.init_weights, getattr(model, "is_quantized", False)
@@ -110,7 +105,8 @@ def _refuse(settings: TunerSettings, model: nn.Module) -> None:
         )
     if settings.use_dora:
         raise SettingError(f"init_weights {start} and use_dora true: each changes what the other starts from.")
-    if settings.modules_to_save:
-        raise SettingError(f"init_weights {start} and modules_to_save: such an adapter cannot be saved for the model.")
+    if settings.modules_to_save or is_classifier(model):
+        what = "modules_to_save" if settings.modules_to_save else "a new head"
+        raise SettingError(f"init_weights {start} and {what}: such an adapter cannot be saved for the model.")
     if start == "olora" and transposed(model)["fan_in_fan_out"]:
         raise SettingError(f"init_weights olora is not made for the layers of {type(model).__name__}; use pissa.")
