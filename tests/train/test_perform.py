@@ -55,6 +55,9 @@ def test_every_stage_leaves_an_adapter_with_what_it_takes_to_use_it(tiny_model_d
         ("dpo", {"packing": True, "max_length": 60}),
         ("sft", {"per_device_train_batch_size": 2, "lora_dropout": 0.3}),
         ("dpo", {"tuner_type": "full"}),
+        ("sft", {"streaming": True, "shuffle_buffer_size": 3}),
+        ("sft", {"streaming": True, "packing": True, "max_length": 60}),
+        ("dpo", {"streaming": True, "per_device_train_batch_size": 2}),
     ],
 )
 def test_killed_and_continued_equals_uninterrupted_to_the_last_bit(tiny_model_dir, tmp_path, stage, more):
@@ -67,6 +70,37 @@ def test_killed_and_continued_equals_uninterrupted_to_the_last_bit(tiny_model_di
     assert same(whole, continued)
 
 
+def test_a_stream_gives_what_the_whole_set_gives(tiny_model_dir, tmp_path):
+    """One step over all rows of each; DPO's reference is the adapter off, or computed before."""
+    for stage in ("sft", "dpo"):
+        more = {
+            "max_steps": 1,
+            "per_device_train_batch_size": 5,
+            "gradient_accumulation_steps": 1,
+            "optim": "sgd",
+            "lora_dropout": 0.0,
+        }
+        whole, _ = trained(stage, settings_of(stage, tiny_model_dir, tmp_path / f"{stage}-whole", **more))
+        settings = settings_of(stage, tiny_model_dir, tmp_path / f"{stage}-stream", streaming=True, **more)
+        streamed, _ = trained(stage, settings)
+        first = weights(whole)
+        for name, value in weights(streamed).items():
+            torch.testing.assert_close(value, first[name], atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("stage", "more", "said"),
+    [
+        ("sft", {"max_steps": None}, "--max_steps"),
+        ("kto", {}, "kto has to see all rows"),
+        ("dpo", {"tuner_type": "full"}, "tuner_type full.*second model"),
+    ],
+)
+def test_what_a_stream_cannot_do_is_refused(tiny_model_dir, tmp_path, stage, more, said):
+    with pytest.raises(SettingError, match=said):
+        trained(stage, settings_of(stage, tiny_model_dir, tmp_path, streaming=True, **more))
+
+
 def test_packing_and_batching_give_the_same_step(tiny_model_dir, tmp_path):
     """One step over all rows: in packs, at once, one by one, and by tokens."""
     ways = {
@@ -76,7 +110,10 @@ def test_packing_and_batching_give_the_same_step(tiny_model_dir, tmp_path):
         "by_tokens": {"gradient_accumulation_steps": 5},
     }
     found = {
-        name: trained("sft", settings_of("sft", tiny_model_dir, tmp_path / name, max_steps=1, optim="sgd", **more))[0]
+        name: trained(
+            "sft",
+            settings_of("sft", tiny_model_dir, tmp_path / name, max_steps=1, optim="sgd", lora_dropout=0.0, **more),
+        )[0]
         for name, more in ways.items()
     }
     first = weights(found["at_once"])

@@ -8,7 +8,8 @@ What is left in the run folder:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,29 @@ def train(name: str, settings: Any, run: Run) -> Path:
 
     settings: those of the stage's command. A run that was interrupted goes on where its last checkpoint is.
     """
+    if settings.streaming:
+        from chunfen.train.streamed import Streamed
+
+        return Streamed(name, settings, run).perform()
     return Training(name, settings, run).perform()
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What is learned, in the batches in which it is computed.
+
+    batches: a data set of lists of examples. per_step: batches of an optimizer step. steps: of the whole training.
+    rounds: how often it goes through the rows. validation: what is only evaluated. examples: all that is learned, if
+    that is known before.
+    """
+
+    stage: Stage
+    batches: Any
+    per_step: int
+    steps: int
+    rounds: float
+    validation: Examples
+    examples: Sequence[Example] = ()
 
 
 class Training:
@@ -72,13 +95,15 @@ class Training:
 
         settings, kind = self.settings, TUNERS[self.settings.tuner_type]
         encoder = training_encoder(settings)
-        stage, examples, validation = self.examples(encoder)
+        learned = self.learned(encoder)
+        stage = learned.stage
+        self.run.record(steps=learned.steps, epochs=round(learned.rounds, 4))
         set_seed(settings.seed)  # of a new head
         loaded = load_for_training(settings, whole=kind.whole, head=stage.head, classes=stage.classes)
-        reference = self.reference(stage, [*examples, *validation], loaded.model)
+        reference = self.reference_of(learned, loaded.model)
         set_seed(settings.seed)
         tuner = kind(loaded.model, settings)
-        trainer = self.trainer(stage, tuner, encoder, examples, validation, reference)
+        trainer = self.trainer(learned, tuner, encoder, reference)
         fit(trainer, self.work, begin=settings.resume_from_checkpoint)
         self.save(tuner, encoder, path)
 
@@ -89,6 +114,15 @@ class Training:
             encoder.tokenizer.save_pretrained(folder)
             write_json(folder / SAVED, self.described())
         release_memory()
+
+    def learned(self, encoder: Encoder) -> Learned:
+        """All rows as examples, and when each is computed."""
+        from chunfen.train.trainer import Batches
+
+        stage, examples, validation = self.examples(encoder)
+        plan = schedule(self.settings, examples.sizes.tolist(), encoder.max_length)
+        batches = Batches(examples, plan.batches)
+        return Learned(stage, batches, plan.per_step, plan.steps, plan.rounds, validation, examples)
 
     def examples(self, encoder: Encoder) -> tuple[Stage, Examples, Examples]:
         """The stage with what it found out about the rows, and what is learned and what is only evaluated."""
@@ -132,27 +166,36 @@ class Training:
             raise DataError(f"dataset {', '.join(settings.dataset)}: no row can be used: {rejected[0].reason}.")
         return kept[0], kept[1], rejected
 
-    def reference(self, stage: Stage, examples: Sequence[Example], model: Any) -> Reference | None:
+    def held_out(self) -> list[Row]:
+        """The rows of the validation sets alone."""
+        from chunfen.data.source import load_datasets
+
+        alone = self.settings.model_copy(update={"val_dataset": (), "interleave_prob": ()})
+        return load_datasets(self.settings.val_dataset, alone).rows
+
+    def reference_of(self, learned: Learned, model: Any) -> Reference | None:
         """What the reference model says of all examples; None if the stage does not ask."""
         from chunfen.engines.transformers.selfcheck import tree_refusal
         from chunfen.train.load import load_reference
         from chunfen.train.reference import referred
 
-        if not any(map(stage.needs_reference, examples[:1])):
+        if not any(map(learned.stage.needs_reference, learned.examples[:1])):
             return None
         other = load_reference(self.settings) if self.settings.ref_model else model
-        path = self.work / "reference.safetensors"
-        return referred(path, other, examples, stage, tree=not tree_refusal(other), progress=self.run.progress)
+        return referred(
+            self.work / "reference.safetensors",
+            other,
+            [*learned.examples, *learned.validation],
+            learned.stage,
+            tree=not tree_refusal(other),
+            progress=self.run.progress,
+        )
 
-    def trainer(
-        self,
-        stage: Stage,
-        tuner: Tuner,
-        encoder: Encoder,
-        examples: Examples,
-        validation: Examples,
-        reference: Reference | None,
-    ) -> StageTrainer:
+    def as_reference(self, learned: Learned, tuner: Tuner) -> Callable[[], Any]:
+        """How the model becomes its own reference, batch by batch, where none was computed before."""
+        return lambda: None
+
+    def trainer(self, learned: Learned, tuner: Tuner, encoder: Encoder, reference: Reference | None) -> StageTrainer:
         """transformers' `Trainer` with all of it."""
         from chunfen.engines.transformers.selfcheck import tree_refusal
         from chunfen.train.batches import in_order
@@ -160,28 +203,27 @@ class Training:
         from chunfen.train.load import compute_dtype
         from chunfen.train.trainer import Batches, StageTrainer
 
-        settings = self.settings
-        plan = schedule(settings, examples.sizes.tolist(), encoder.max_length)
-        self.run.record(steps=plan.steps, epochs=round(plan.rounds, 4))
-        options = self.options(tuner, plan, evaluates=bool(len(validation)))
-        given = arguments(self.work, settings, seed=settings.seed, max_steps=plan.steps, **options)
-        told = telling(self.run.metric, self.run.say, plan.steps)
+        settings, validation = self.settings, learned.validation
+        options = self.options(tuner, learned, evaluates=bool(len(validation)))
+        given = arguments(self.work, settings, seed=settings.seed, max_steps=learned.steps, **options)
+        told = telling(self.run.metric, self.run.say, learned.steps)
         return StageTrainer(
-            stage=stage,
+            stage=learned.stage,
             reference=reference,
+            as_reference=self.as_reference(learned, tuner),
             penalty=tuner.penalty,
-            tree=stage.head == "lm" and not tree_refusal(tuner.model),
+            tree=learned.stage.head == "lm" and not tree_refusal(tuner.model),
             dtype=compute_dtype(settings),
             model=tuner.model,
             args=given,
-            train_dataset=Batches(examples, plan.batches),
+            train_dataset=learned.batches,
             eval_dataset=Batches(validation, in_order(len(validation), settings.evaluated_at_once)),
             processing_class=encoder.tokenizer,
             optimizers=(tuner.optimizer(given), None),
-            callbacks=[*tuner.callbacks(), watcher(self.run.progress, told, epochs=plan.rounds)],
+            callbacks=[*tuner.callbacks(), watcher(self.run.progress, told, epochs=learned.rounds)],
         )
 
-    def options(self, tuner: Tuner, plan: Schedule, *, evaluates: bool) -> dict[str, Any]:
+    def options(self, tuner: Tuner, plan: Schedule | Learned, *, evaluates: bool) -> dict[str, Any]:
         """transformers' arguments that only whole trainings have."""
         settings = self.settings
         return {

@@ -27,11 +27,15 @@ class Stage:
     """Base of all stages. settings: those of the command, of which a stage reads the terms of its loss.
 
     kinds: the kinds of row that it learns from (see `Row.kind`). head: what the model has to say.
+    streams: whether it can begin before it has seen all rows.
+    asks: whether the loss asks what a reference model says.
     classes: what it tells apart, once `prepare` has seen the rows.
     """
 
     kinds: ClassVar[tuple[str, ...]] = ()
     head: ClassVar[Head] = "lm"
+    streams: ClassVar[bool] = True
+    asks: bool = False
     classes: tuple[Any, ...] = ()
 
     def __init__(self, settings: Any) -> None:
@@ -51,7 +55,7 @@ class Stage:
 
     def needs_reference(self, example: Any) -> bool:
         """Whether the loss asks what the reference model says of an example."""
-        return False
+        return self.asks
 
     def distributions(self, example: Any) -> range:
         """At which read positions of its first text a whole distribution of the reference is aimed at."""

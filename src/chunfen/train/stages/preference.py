@@ -49,9 +49,6 @@ class Dpo(Stage):
         alpha = self.settings.rpo_alpha
         return ((*types, "sft"), (*weights, alpha)) if alpha else (types, weights)
 
-    def needs_reference(self, example: Example) -> bool:
-        return self.asks
-
     def encode(self, row: Row, encoder: Encoder) -> list[Example]:
         label = float(row.label) if isinstance(row.label, int | float) else 1.0
         if label != 1.0:

@@ -40,6 +40,7 @@ class Classification(Judging):
     """The class of a text or conversation."""
 
     kinds = ("labelled",)
+    streams = False
     head = "classes"
 
     def prepare(self, rows: Sequence[Row]) -> Sequence[Row]:

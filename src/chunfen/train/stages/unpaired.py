@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,6 +26,11 @@ class Kto(Stage):
     """
 
     kinds = ("labelled",)
+    streams = False
+
+    def __init__(self, settings: Any) -> None:
+        super().__init__(settings)
+        self.asks = not settings.reference_free
 
     def prepare(self, rows: Sequence[Row]) -> Sequence[Row]:
         """Each row with another one's answer as its rejected one."""
@@ -37,9 +43,6 @@ class Kto(Stage):
 
     def wording(self) -> str:
         return f"{super().wording()} {self.settings.loss_type}"
-
-    def needs_reference(self, example: Example) -> bool:
-        return not self.settings.reference_free
 
     def encode(self, row: Row, encoder: Encoder) -> list[Example]:
         texts = encoder.pair(row)
