@@ -10,11 +10,11 @@ from dataclasses import dataclass
 class Text:
     """ids: the whole sequence. reads: ascending positions (never 0) whose log-probability is read."""
 
-    ids: Sequence[int]
+    ids: tuple[int, ...]
     reads: Sequence[int]
 
     @classmethod
-    def ending(cls, ids: Sequence[int], start: int) -> Text:
+    def ending(cls, ids: tuple[int, ...], start: int) -> Text:
         """A sequence that is read from a position to its end.
 
         >>> list(Text.ending((7, 8, 9), 1).reads)

@@ -66,9 +66,7 @@ def pack_rows(
     """
     texts = [text for row in rows for text in row.texts]
     joined = max(JOINED, *(len(text.ids) for text in texts))
-    planned = plan_rows(
-        [tuple(text.ids) for text in texts], [text.reads for text in texts], max_tokens=JOINED, branch=tree
-    )
+    planned = plan_rows([text.ids for text in texts], [text.reads for text in texts], max_tokens=JOINED, branch=tree)
     packed = collate(join_rows(planned, max_tokens=joined) if tree else planned)
     first = np.cumsum([0, *(len(row.texts) for row in rows)])[:-1]
     begins = {int(s): int(k) for k, s in reversed(list(enumerate(packed.sequence)))}

@@ -118,12 +118,13 @@ class StageTrainer(Trainer):
 
     def evaluate(self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval") -> dict:  # type: ignore[type-arg]
         """The mean loss over all items of the validation rows, and the means of what is watched."""
-        batches = self.eval_dataset if eval_dataset is None else eval_dataset
+        batches: Any = self.eval_dataset if eval_dataset is None else eval_dataset
+        model: Any = self.model
         total, items, found = 0.0, 0, []
-        with torch.no_grad(), evaluating(self.model):
+        with torch.no_grad(), evaluating(model):
             for number in range(len(batches)):
                 batch = pack_rows(batches[number], tree=self.tree, distributions=self.stage.distributions)
-                losses, watched = self._losses(self.model, batch)
+                losses, watched = self._losses(model, batch)
                 total, items = total + float(losses.sum()), items + (self.stage.items(batch) or len(losses))
                 found.append({name: float(value) for name, value in watched.items()})
         metrics = {"loss": total / items, **_means(found)}

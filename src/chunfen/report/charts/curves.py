@@ -44,10 +44,12 @@ def curves(lines: Iterable[Mapping[str, Any]], title: str) -> Markup:
         element("g", _panel(name, *points), transform=f"translate({k % COLUMNS * WIDTH:g} {k // COLUMNS * HEIGHT:g})")
         for k, (name, points) in enumerate(found.items())
     ]
-    size = {"width": WIDTH * COLUMNS, "height": HEIGHT * max(1, -(-len(panels) // COLUMNS))}
-    paper = element("rect", class_="paper", **size)
+    width, height = WIDTH * COLUMNS, HEIGHT * max(1, -(-len(panels) // COLUMNS))
+    paper = element("rect", class_="paper", width=width, height=height)
     said = f"Metrics by step: {', '.join(found)}."
-    drawn = chart(element("style", Markup(STYLE)), paper, *panels, title=title, description=said, **size)
+    drawn = chart(
+        element("style", Markup(STYLE)), paper, *panels, title=title, description=said, width=width, height=height
+    )
     return Markup(str(drawn).replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -17,7 +19,7 @@ from chunfen.train.stage import Stage, Watched
 class Finetuning(Stage):
     """The answers of conversations. A step's loss is the mean over the tokens that are learned in it."""
 
-    kinds = ("conversation", "text", "preference")
+    kinds: ClassVar[tuple[str, ...]] = ("conversation", "text", "preference")
 
     def encode(self, row: Row, encoder: Encoder) -> list[Example]:
         return [Example((text,)) for text in encoder.texts(row)]
