@@ -80,3 +80,53 @@ def test_show_and_check_by_a_model(source, tiny_model_dir, capsys):
     lengths = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("tokens"))
     assert lengths.split() == ["tokens", "3", "3", "3", "13", "13", "13"]
     assert main(["data", "show", "words.jsonl", "--model", "no-such-model"]) != 0
+
+
+def test_list_shows_what_is_known_and_can_be_filtered(capsys):
+    assert main(["data", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["name", "task", "rows", "languages", "hubs", "licence"] and len(lines) > 200
+    assert next(line for line in lines if line.startswith("alpaca-en ")).split()[1:3] == ["sft", "52,002"]
+    assert main(["data", "list", "--task", "dpo", "--hub", "shipped"]) == 0
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert names == ["preferences-en", "preferences-zh", "anti-bias"]
+    assert main(["data", "list", "zhihu", "dpo-zh"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["dpo-zh"]
+    assert main(["data", "list", "--task", "stf"]) == 2
+    assert "Did you mean 'sft'" in capsys.readouterr().err
+
+
+def test_names_subsets_and_numbers_of_rows_work_for_every_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["data", "check", "instructions-en#50"]) == 0
+    assert "rows                       50" in capsys.readouterr().out
+    assert main(["data", "show", "identity", "--count", "1"]) == 0
+    assert "{{NAME}}" in capsys.readouterr().out
+    assert main(["data", "convert", "kto-zh#7", "seven.jsonl"]) == 0
+    assert len(load_rows(Path("seven.jsonl"))[0]) == 7
+    assert main(["data", "check", "instruction-en"]) == 2
+    assert "Did you mean 'instructions-en'" in capsys.readouterr().err
+
+
+def test_what_json_cannot_hold_is_shown_and_converted(tmp_path, monkeypatch, capsys):
+    from datetime import date
+
+    from pyarrow import Table, parquet
+
+    monkeypatch.chdir(tmp_path)
+    row = {"query": "Hi", "response": "Hello", "on": date(2024, 3, 20), "score": float("nan"), "raw": b"\xe9\x00"}
+    parquet.write_table(Table.from_pylist([row, row | {"raw": b"text"}]), "rows.parquet")
+    assert main(["data", "show", "rows.parquet"]) == 0
+    assert 'on: "2024-03-20"' in capsys.readouterr().out
+    assert main(["data", "convert", "rows.parquet", "rows.jsonl"]) == 0
+    assert "rows.parquet, line 1: column 'raw' holds 2 bytes" in capsys.readouterr().out
+    [line] = Path("rows.jsonl").read_text().splitlines()
+    assert json.loads(line)["on"] == "2024-03-20" and "NaN" not in line
+
+
+def test_show_reads_no_further_than_it_shows(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("rows.jsonl").write_text(json.dumps(LINES[1]) + "\n{broken\n")
+    assert main(["data", "show", "rows.jsonl", "--count", "1", "--strict"]) == 0
+    assert main(["data", "show", "rows.jsonl", "--count", "2", "--strict"]) == 1
+    assert "line 2: not JSON" in capsys.readouterr().err

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import math
+from datetime import date, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 
+from chunfen.data.formats import to_row
 from chunfen.data.load import load_rows, write_rejected
 from chunfen.data.row import Message
 from chunfen.errors import DataError
@@ -59,9 +64,23 @@ def test_texts_and_folders(tmp_path):
     assert rejected == []
 
 
+@pytest.mark.parametrize("ending", [".gz", ".bz2", ".zst"])
+@pytest.mark.parametrize("name", ["lines.jsonl", "lines.json", "list.json", "bom.csv", "table.tsv"])
+def test_packed_files(tmp_path, name, ending):
+    import pyarrow
+
+    kind = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}[ending]
+    path = tmp_path / (name + ending)
+    with pyarrow.output_stream(str(path), compression=kind) as file:
+        file.write(WHOLE[name])
+    assert [row.messages for row in load_rows(path)[0]] == [MESSAGES, MESSAGES]
+    path.write_bytes(path.read_bytes()[:-12])
+    with pytest.raises(DataError, match="cannot be read"):
+        load_rows(path)
+
+
 def test_parquet(tmp_path):
-    parquet = pytest.importorskip("pyarrow.parquet")
-    from pyarrow import Table
+    from pyarrow import Table, parquet
 
     turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
     parquet.write_table(Table.from_pylist([{"messages": turns, "label": None}] * 2), tmp_path / "t.parquet")
@@ -70,6 +89,37 @@ def test_parquet(tmp_path):
     put(tmp_path, "broken.parquet", b"PAR1 no")
     with pytest.raises(DataError, match="not a Parquet file"):
         load_rows(tmp_path / "broken.parquet")
+
+
+def test_cells_that_json_cannot_hold(tmp_path):
+    from pyarrow import Table, parquet
+
+    image = b"\xff\xd8\xff and so on"
+    good = {"query": "Hi", "response": b"Hello", "on": date(2024, 3, 20), "at": datetime(2024, 3, 20, 3, 6, 30)}
+    good |= {"cost": Decimal("1.50"), "score": math.nan, "image": {"bytes": image, "path": "a.jpg"}, "raw": None}
+    good |= {"took": timedelta(seconds=90), "most": math.inf}
+    parquet.write_table(Table.from_pylist([good, good | {"raw": b"\xe9\x00"}]), tmp_path / "t.parquet")
+    [row], [rejected] = load_rows(tmp_path / "t.parquet")
+    assert row.messages == (Message("user", "<image>Hi"), Message("assistant", "Hello"))
+    assert row.images == ("data:image/jpeg;base64," + base64.b64encode(image).decode(),)
+    extra = {"on": "2024-03-20", "at": "2024-03-20T03:06:30", "cost": "1.50", "took": "0:01:30", "most": "inf"}
+    assert row.extra == extra
+    assert (rejected.line, rejected.reason[:32]) == (2, "column 'raw' holds 2 bytes that ")
+    assert to_row(json.loads(json.dumps(row.as_dict(), allow_nan=False))) == row
+
+
+def test_a_damaged_parquet_file_says_how_far_it_was_read(tmp_path):
+    from pyarrow import Table, parquet
+
+    path = tmp_path / "t.parquet"
+    parquet.write_table(Table.from_pylist([GOOD | {"n": n} for n in range(5000)]), path, row_group_size=2500)
+    content = bytearray(path.read_bytes())
+    place = parquet.ParquetFile(path).metadata.row_group(1).column(2)
+    start = place.dictionary_page_offset or place.data_page_offset
+    content[start : start + place.total_compressed_size] = b"\xff" * place.total_compressed_size
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="damaged behind row 2"):
+        load_rows(path)
 
 
 DAMAGED = {
@@ -83,6 +133,16 @@ DAMAGED = {
     "a short line of a table": (b"t.csv", b"query,response\nHi,Hello\nHi\n", 3, "1 cells for 2 columns"),
     "an open quote": (b"t.csv", b'query,response\nHi,Hello\n"Hi,Hello\n', 3, "not CSV"),
     "an empty cell": (b"t.csv", b"query,response\nHi,Hello\n,Hello\n", 3, "the answer|no known format|says nothing"),
+    "an error in the middle of a table": (b"t.csv", b'query,response\n"Hi"x,Hello\nHi,Hello\n', 2, "not CSV"),
+    "a table with one byte of Latin-1": (b"t.csv", b"query,response\nHi,\xe9\nHi,Hello\n", 2, "not UTF-8: byte 0xe9"),
+    "NaN": (b"lines.jsonl", ROW + b'\n{"query": "a", "response": "b", "label": NaN}\n', 2, "NaN is no number"),
+    "half a character": (b"lines.jsonl", ROW + b'\n{"query": "\\ud83d", "response": "b"}\n', 2, "half a character"),
+    "a null row": (b"lines.jsonl", ROW + b"\nnull\n", 2, "not null"),
+    "a row of nulls": (b"lines.jsonl", ROW + b'\n{"query": null, "response": null}\n', 2, "no known format"),
+    "an empty row": (b"lines.jsonl", ROW + b"\n{}\n", 2, "no known format"),
+    "a null in a list": (b"l.json", b"[" + ROW + b", null]", 2, "not null"),
+    "a huge row that is cut": (b"lines.jsonl", ROW + b'\n{"query": "' + b"x" * 5_000_000, 2, "not JSON"),
+    "half of UTF-16": (b"lines.jsonl", ROW + b"\n" + '{"query": "a"}'.encode("utf-16-le") + b"\n", 2, "not JSON"),
     "a broken row of a list": (b"l.json", b"[" + ROW + b", 5]", 2, "not a number"),
 }
 
@@ -109,6 +169,13 @@ def test_what_is_damaged_is_listed_and_the_rest_is_read(tmp_path, name, content,
     [
         ("empty.jsonl", b"", "no row can be read"),
         ("empty.json", b"", "not JSON"),
+        ("empty.csv", b"", "no row can be read"),
+        ("header.csv", b"query,response\n", "no row can be read"),
+        ("empty.parquet", b"", "not a Parquet file"),
+        ("blank.txt", b"\n  \n", "no row can be read"),
+        ("utf16.jsonl", '{"query": "a"}'.encode("utf-16"), "not UTF-8"),
+        ("null.json", b"null", "a list of rows"),
+        ("packed.jsonl.gz", b"not gzip", "cannot be read"),
         ("cut.json", b'[{"query": "Hi"', "not JSON"),
         ("number.json", b"5", "a list of rows"),
         ("twice.csv", b"query,query\na,b\n", "comes twice"),
@@ -126,6 +193,16 @@ def test_what_is_not_there_is_an_error(tmp_path):
         load_rows(tmp_path / "nothing.jsonl")
     with pytest.raises(DataError, match="holds no file of rows"):
         load_rows(tmp_path)
+
+
+def test_schemas_may_differ_from_row_to_row(tmp_path):
+    lines = [
+        {"text": "春分"},
+        {"messages": [{"role": "user", "content": "Hi"}]},
+        {"prompt": "a", "chosen": "b", "rejected": "c"},
+    ]
+    rows, rejected = load_rows(put(tmp_path, "mixed.jsonl", "\r\n".join(map(json.dumps, lines)).encode()))
+    assert [row.kind for row in rows] == ["text", "prompt", "preference"] and not rejected
 
 
 def test_a_huge_row_is_read(tmp_path):

@@ -1,8 +1,9 @@
 """A local server that speaks the download protocols of Hugging Face and ModelScope, and can be made to fail.
 
-Hugging Face: model info with file hashes, tree listing, HEAD and GET of files, where large ("LFS") files are
-a redirect to storage on another host name, which honours Range. ModelScope: file listing with SHA-256, file
-content with Range. Errors come with the headers and bodies that the clients look for.
+Both serve repositories of models and of data sets. Hugging Face: repository info with file hashes, tree listing, HEAD
+and GET of files, where large ("LFS") files are a redirect to storage on another host name, which honours Range.
+ModelScope: file listing with SHA-256, file content with Range. Errors come with the headers and bodies that the clients
+look for.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from urllib.parse import parse_qs, urlparse
+from urllib.parse import parse_qs, unquote, urlparse
 
+CONVERTED = "refs/convert/parquet"
 COMMIT = "c0ffee" * 6 + "c0ff"
 
 
@@ -25,13 +27,15 @@ COMMIT = "c0ffee" * 6 + "c0ff"
 class Repository:
     """What is served, and how it fails.
 
-    cut: file → bytes after which the connection breaks, once. garbled: file → how many times it is served
-    with a changed byte. gated: asks for a licence to be accepted. log: (method, path, Range) of every
-    request.
+    kind: models or datasets. converted: files of the branch with Hugging Face's own conversion of a data set. cut:
+    file → bytes after which the connection breaks, once. garbled: file → how many times it is served with a changed
+    byte. gated: asks for a licence to be accepted. log: (method, path, Range) of every request.
     """
 
     id: str
     files: dict[str, bytes]
+    kind: str = "models"
+    converted: dict[str, bytes] = field(default_factory=dict)
     cut: dict[str, int] = field(default_factory=dict)
     garbled: dict[str, int] = field(default_factory=dict)
     gated: bool = False
@@ -41,9 +45,14 @@ class Repository:
     def of(cls, id: str, folder: Path) -> Repository:
         return cls(id, {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()})
 
+    @property
+    def all(self) -> dict[str, bytes]:
+        """The files of every branch."""
+        return self.files | self.converted
+
     def content(self, name: str) -> bytes:
         """The bytes of a file, wrong in one place as long as it is to be garbled."""
-        data = self.files[name]
+        data = self.all[name]
         if self.garbled.get(name, 0) > 0:
             self.garbled[name] -= 1
             return data[:-1] + bytes([data[-1] ^ 1])
@@ -51,7 +60,7 @@ class Repository:
 
 
 def is_large(name: str) -> bool:
-    return name.endswith(".safetensors")
+    return name.endswith((".safetensors", ".parquet"))
 
 
 def sha256(data: bytes) -> str:
@@ -92,7 +101,7 @@ class _Handler(BaseHTTPRequestHandler):
         for pattern, answer in _ROUTES:
             match = re.fullmatch(pattern, url.path)
             if match:
-                if match["id"] == repository.id:
+                if match["id"] == repository.id and (match["kind"] or "models").strip("/") == repository.kind:
                     answer(self, match, query)
                 else:
                     self._missing()
@@ -105,11 +114,13 @@ class _Handler(BaseHTTPRequestHandler):
         if self.repository.gated:
             self._json({"error": "gated"}, 403, {"X-Error-Code": "GatedRepo"})
             return
-        if (match["revision"] or "main") not in ("main", COMMIT):
+        revision = unquote(match["revision"] or "main")
+        files = self.repository.converted if revision == CONVERTED else self.repository.files
+        if revision not in ("main", COMMIT, CONVERTED) or (revision == CONVERTED and not files):
             self._json({"error": "no revision"}, 404, {"X-Error-Code": "RevisionNotFound"})
             return
         siblings = []
-        for name, data in self.repository.files.items():
+        for name, data in files.items():
             entry: dict[str, object] = {"rfilename": name, "size": len(data), "blobId": git_hash(data)}
             if is_large(name):
                 entry["lfs"] = {"sha256": sha256(data), "size": len(data), "pointerSize": 134}
@@ -131,21 +142,24 @@ class _Handler(BaseHTTPRequestHandler):
         self._json(tree)
 
     def hf_file(self, match: re.Match[str], query: dict[str, str]) -> None:
-        name = match["file"]
-        if name not in self.repository.files:
+        name = unquote(match["file"])
+        if name not in self.repository.all:
             self._json({"error": "no entry"}, 404, {"X-Error-Code": "EntryNotFound"})
             return
-        data = self.repository.files[name]
+        data = self.repository.all[name]
         headers = {"X-Repo-Commit": COMMIT}
         if not is_large(name):
             self._bytes(name, headers | {"ETag": f'"{git_hash(data)}"'})
             return
         headers |= {"X-Linked-Size": str(len(data)), "X-Linked-Etag": f'"{sha256(data)}"'}
-        headers |= {"Location": f"http://localhost:{self.server.server_address[1]}/storage/{self.repository.id}/{name}"}
+        headers |= {
+            "Location": f"http://localhost:{self.server.server_address[1]}/storage/{self.repository.kind}/{self.repository.id}/{name}"
+        }
         self._send(302, b"", headers)
 
     def hf_storage(self, match: re.Match[str], query: dict[str, str]) -> None:
-        self._bytes(match["file"], {"ETag": f'"{sha256(self.repository.files[match["file"]])}"'})
+        name = unquote(match["file"])
+        self._bytes(name, {"ETag": f'"{sha256(self.repository.all[name])}"'})
 
     # ModelScope
 
@@ -164,6 +178,8 @@ class _Handler(BaseHTTPRequestHandler):
             }
             for name, data in self.repository.files.items()
         ]
+        folders = {name.rpartition("/")[0] for name in self.repository.files} - {""}
+        files += [{"Path": name, "Name": name, "Type": "tree", "Size": 0, "Sha256": ""} for name in folders]
         self._json({"Code": 200, "Success": True, "Message": "", "Data": {"Files": files}})
 
     def ms_file(self, match: re.Match[str], query: dict[str, str]) -> None:
@@ -180,7 +196,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _bytes(self, name: str, headers: dict[str, str]) -> None:
         """A file, or the rest of it if a Range is asked for; broken off where the repository says so."""
-        data = self.repository.files[name] if self.command == "HEAD" else self.repository.content(name)
+        data = self.repository.all[name] if self.command == "HEAD" else self.repository.content(name)
         first = re.fullmatch(r"bytes=(\d+)-.*", self.headers.get("Range") or "")
         status, start = (206, int(first[1])) if first else (200, 0)
         if first:
@@ -204,11 +220,13 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 _ID = r"(?P<id>[\w.-]+/[\w.-]+)"
+_KIND = r"(?P<kind>models|datasets)"
 _ROUTES = [
-    (rf"/api/models/{_ID}(/revision/(?P<revision>[^/]+))?", _Handler.hf_info),
-    (rf"/api/models/{_ID}/tree/(?P<revision>[^/]+)", _Handler.hf_tree),
-    (rf"/{_ID}/resolve/(?P<revision>[^/]+)/(?P<file>.+)", _Handler.hf_file),
-    (rf"/storage/{_ID}/(?P<file>.+)", _Handler.hf_storage),
-    (rf"/api/v1/models/{_ID}/repo/files", _Handler.ms_list),
-    (rf"/api/v1/models/{_ID}/repo", _Handler.ms_file),
+    (rf"/api/{_KIND}/{_ID}(/revision/(?P<revision>[^/]+))?", _Handler.hf_info),
+    (rf"/api/{_KIND}/{_ID}/tree/(?P<revision>[^/]+)", _Handler.hf_tree),
+    (rf"/(?P<kind>datasets/)?{_ID}/resolve/(?P<revision>[^/]+)/(?P<file>.+)", _Handler.hf_file),
+    (rf"/storage/{_KIND}/{_ID}/(?P<file>.+)", _Handler.hf_storage),
+    (rf"/api/v1/(?P<kind>models)/{_ID}/repo/files", _Handler.ms_list),
+    (rf"/api/v1/(?P<kind>datasets)/{_ID}/repo/tree", _Handler.ms_list),
+    (rf"/api/v1/{_KIND}/{_ID}/repo", _Handler.ms_file),
 ]

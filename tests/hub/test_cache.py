@@ -130,7 +130,7 @@ def test_a_really_full_disk(tmp_path):
         left = [str(path.relative_to(disk)) for path in disk.rglob("*") if path.is_file()]
     finally:
         subprocess.run(["umount", str(disk)], check=True)
-    assert "HubError: The disk is full while writing to the model cache" in done.stderr
+    assert "HubError: The disk is full while writing to the cache" in done.stderr
     assert all(name.endswith(".lock") for name in left), left
 
 

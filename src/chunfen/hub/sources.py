@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from chunfen.errors import HubError, SettingError
 from chunfen.hub import manifest as manifests
@@ -14,6 +14,7 @@ from chunfen.hub.cache import cache_dir, locked, slug
 from chunfen.registry import Registry
 
 log = logging.getLogger("chunfen.hub")
+T = TypeVar("T")
 
 SOURCES: Registry[Source] = Registry(
     "source",
@@ -58,13 +59,17 @@ def fetch(
     """
     if not spec.ids:
         return folder(spec.name)
-    names = _sources(spec, hub)
+    names = sources_of(spec, hub)
     if not refresh:
         for name in names:
             found = manifests.read(_place(name, spec.ids[name], revision) / manifests.NAME)
             if found is not None and not found.damaged(full=verify):
                 return found.folder
-    return _first_that_answers(spec, names, revision, refresh, verify)
+
+    def get(name: str) -> Path:
+        return _get(name, spec.ids[name], revision, refresh, verify).folder
+
+    return first_that_answers(names, get, OFFLINE)
 
 
 def folder(path: str) -> Path:
@@ -75,21 +80,25 @@ def folder(path: str) -> Path:
     return found.absolute()
 
 
-def _first_that_answers(spec: Fetchable, names: list[str], revision: str | None, refresh: bool, verify: bool) -> Path:
-    """Try the sources in order. A later one may hold the model in another precision: its manifest says so."""
+def first_that_answers(names: Sequence[str], get: Callable[[str], T], offline: str) -> T:
+    """What ``get(name)`` gives for the first source that has it; offline: what works without any.
+
+    A later one may hold a model in another precision: its manifest says so. Raises HubError with all reasons.
+    """
     failures: list[HubError] = []
     for name in names:
         if failures:
             log.warning("%s\nTrying %s.", failures[-1], name)
         try:
-            return _get(name, spec.ids[name], revision, refresh, verify).folder
+            return get(name)
         except HubError as error:
             failures.append(error)
-    advice = [OFFLINE] if any(isinstance(error, UnreachableError) for error in failures) else []
+    advice = [offline] if any(isinstance(error, UnreachableError) for error in failures) else []
     raise HubError("\n".join([*map(str, failures), *advice])) from failures[-1]
 
 
-def _sources(spec: Fetchable, hub: str) -> list[str]:
+def sources_of(spec: Fetchable, hub: str) -> list[str]:
+    """Where to look, in order. Raises SettingError if ``hub`` does not know it."""
     if hub == "auto":
         return list(spec.ids)
     if hub not in spec.ids:
