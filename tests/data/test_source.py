@@ -9,7 +9,7 @@ import pytest
 
 from chunfen.data import catalog
 from chunfen.data.catalog import DatasetSpec, register
-from chunfen.data.layout import choose
+from chunfen.data.layout import choose, configs
 from chunfen.data.reference import parse_dataset
 from chunfen.data.row import Row
 from chunfen.data.source import load_datasets, open_source
@@ -97,6 +97,16 @@ def test_a_file_that_is_not_there_is_no_hub_id(tmp_path, monkeypatch):
     for text in ("data/rows.jsonl", "./rows", "~/no-such-folder"):
         with pytest.raises(DataError, match="no such file or folder"):
             open_source(text)
+
+
+def test_an_id_behind_a_prefix_is_the_one_that_is_fetched(monkeypatch):
+    asked = []
+    monkeypatch.setattr("chunfen.data.source._on_hub", lambda ref, spec: asked.append(dict(spec.ids)) or [])
+    assert open_source("HF::AI-ModelScope/pile").spec.name == "the-pile"
+    open_source("MS::the-pile")
+    open_source("the-pile")
+    pile = {"huggingface": "monology/pile-uncopyrighted", "modelscope": "AI-ModelScope/pile"}
+    assert asked == [{"huggingface": "AI-ModelScope/pile"}, {"modelscope": "AI-ModelScope/pile"}, pile]
 
 
 def test_the_rows_of_files_folders_and_shipped_sets(numbers):
@@ -253,7 +263,7 @@ configs:
     ],
 )
 def test_which_files_of_a_repository_are_meant(names, readme, subsets, splits, chosen):
-    assert choose(names, readme, subsets, splits) == (names if chosen == 2 else chosen)
+    assert choose(names, configs(readme), subsets, splits) == (names if chosen == 2 else chosen)
 
 
 @pytest.mark.parametrize(
@@ -268,4 +278,4 @@ def test_which_files_of_a_repository_are_meant(names, readme, subsets, splits, c
 )
 def test_what_is_not_in_a_repository(names, readme, subsets, says):
     with pytest.raises(SettingError, match=says):
-        choose(names, readme, subsets)
+        choose(names, configs(readme), subsets)

@@ -140,6 +140,15 @@ def test_of_a_set_that_a_script_makes_the_hub_s_own_conversion_is_read(load, rep
         assert answers(load("HF::some-org/rows", address=address)) == "ab"
 
 
+def test_of_a_conversion_with_several_subsets_one_is_named(load, repository):
+    repository.files = {"rows.py": repository.files["rows.py"]}
+    repository.converted = {f"{name}/partial-train/0000.parquet": parquet(name) for name in ("en", "zh")}
+    with serving(repository) as address:
+        got = load("HF::some-org/rows", address=address)
+        assert got.code == 1 and "several subsets" in got.said and "en, zh" in got.said
+        assert answers(load("HF::some-org/rows:zh", address=address)) == "zh"
+
+
 STREAM = """
 import itertools, sys
 from chunfen.data.stream import stream_datasets

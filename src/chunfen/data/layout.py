@@ -1,4 +1,4 @@
-"""Which files of a data-set repository hold the rows that are wanted: pure functions of its file names and its README.
+"""Which files of a repository hold the rows that are wanted: pure functions of its file names and its README.
 
 A README may say it (``configs``, as Hugging Face writes it: subsets, splits, and patterns of file names); otherwise
 names do: folders are subsets, and words such as train or validation are splits.
@@ -30,22 +30,26 @@ ALL = "all"
 
 
 def choose(
-    names: Iterable[str], readme: str, subsets: Sequence[str] = (), splits: Sequence[str] = ("train",)
+    names: Iterable[str],
+    listed: Sequence[Mapping[str, Any]],
+    subsets: Sequence[str] = (),
+    splits: Sequence[str] = ("train",),
 ) -> list[str]:
     """Names of the files to read, in order.
 
-    subsets: of the repository; none: its only or default one; ("all",): each. A name that is none of its subsets but
-    one of its splits picks that. Raises SettingError, with what there is, for what cannot be picked.
+    listed: what a README says about subsets, as `configs` reads it. subsets: of the repository; none: its only or
+    default one; ("all",): each. A name that is none of its subsets but one of its splits picks that. Raises
+    SettingError, with what there is, for what cannot be picked.
 
-    >>> choose(["data/train-00000-of-00001.parquet", "data/test-00000-of-00001.parquet"], "")
+    >>> choose(["data/train-00000-of-00001.parquet", "data/test-00000-of-00001.parquet"], [])
     ['data/train-00000-of-00001.parquet']
-    >>> choose(["README.md", "en/rows.jsonl", "zh/rows.jsonl"], "", ["zh"])
+    >>> choose(["README.md", "en/rows.jsonl", "zh/rows.jsonl"], [], ["zh"])
     ['zh/rows.jsonl']
-    >>> choose(["a.json", "b.json"], "---\\nconfigs: [{config_name: main, data_files: b.json}]\\n---")
+    >>> choose(["a.json", "b.json"], [{"config_name": "main", "data_files": "b.json"}])
     ['b.json']
     """
     rows = rows_of(names)
-    there = _by_readme(rows, configs(readme)) or _by_folder(rows, subsets)
+    there = _by_readme(rows, listed) or _by_folder(rows, subsets)
     plain = _default(there)
     if plain and subsets and set(subsets) <= set(there[plain]) - set(there):
         return _picked(there, [plain], subsets)

@@ -69,10 +69,11 @@ def open_source(text: str, settings: DataSettings | None = None) -> Source:
 def _spec(ref: DatasetRef) -> DatasetSpec:
     known, path = find(ref.name), Path(ref.name).expanduser()
     if known is not None and ref.hub:
-        if ref.hub not in known.ids:
+        id = ref.name if HUB_ID.fullmatch(ref.name) else known.ids.get(ref.hub)
+        if id is None:
             there = ", ".join(known.hubs)
             raise SettingError(f"dataset {ref.text!r}: {ref.hub} does not have {known.name}; it is on: {there}.")
-        return replace(known, ids={ref.hub: known.ids[ref.hub]})
+        return replace(known, ids={ref.hub: id})
     if known is not None:
         return known
     if not ref.hub and (ref.name.startswith((".", "/", "~")) or kind_of_file(ref.name) or path.exists()):
@@ -92,44 +93,46 @@ def _parts(ref: DatasetRef, spec: DatasetSpec) -> list[Part]:
     if spec.function is not None:
         return [given_part(spec.name, spec.function, ref.subsets or spec.split)]
     path = spec.path if spec.file else Path(spec.name)
-    readme = path / README
-    described = readme.read_text(encoding="utf-8", errors="replace") if path.is_dir() and readme.is_file() else ""
-    if path.is_dir() and (ref.subsets or configs(described)):
+    listed = _configs(path) if path.is_dir() else []
+    if path.is_dir() and (ref.subsets or listed):
         inside = [file.relative_to(path).as_posix() for file in files_in(path)]
-        return [local_part(path / name) for name in choose(inside, described, ref.subsets)]
+        return [local_part(path / name) for name in choose(inside, listed, ref.subsets)]
     if ref.subsets:
         raise SettingError(f"a file has no subsets, so ':{'/'.join(ref.subsets)}' means nothing.")
     return [local_part(file) for file in files_in(path)]
 
 
 def _on_hub(ref: DatasetRef, spec: DatasetSpec) -> list[Part]:
-    listing = _with_rows(list_files(spec))
-    if listing is None:
-        others = {hub: id for hub, id in spec.ids.items() if hub != list_files(spec).source}
-        if others:
+    listing = list_files(spec)
+    listed = _configs(fetch_file(listing, README).folder) if README in listing.hashes else []
+    if not rows_of(listing.hashes):
+        converted, others = _converted(listing), {hub: id for hub, id in spec.ids.items() if hub != listing.source}
+        if converted is None and others:
             return _on_hub(ref, replace(spec, ids=others))
-        raise SettingError(
-            "the hub has no files of rows of it. Sets that a script makes are not supported: it is code."
-        )
-    described = ""
-    if README in listing.hashes:
-        described = (fetch_file(listing, README).folder / README).read_text(encoding="utf-8", errors="replace")
+        if converted is None:
+            raise SettingError("it has no files of rows there. If a script makes them: that is code, and never run.")
+        listing = converted
+        listed = [{"config_name": name, "data_dir": name} for name in sorted({n.split("/")[0] for n in listing.hashes})]
     subsets = ref.subsets or (spec.subsets if len(spec.subsets) == 1 else ())
-    return [remote_part(listing, name) for name in choose(listing.hashes, described, subsets, spec.split)]
+    return [remote_part(listing, name) for name in choose(listing.hashes, listed, subsets, spec.split)]
 
 
-def _with_rows(listing: Listing) -> Listing | None:
-    """The listing, or that of the hub's own conversion; None where neither has files of rows."""
-    if rows_of(listing.hashes):
-        return listing
-    if listing.source != "huggingface" or listing.revision is not None:
+def _configs(folder: Path) -> list[Mapping[str, Any]]:
+    """What the README of a repository says about subsets."""
+    path = folder / README
+    return configs(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else []
+
+
+def _converted(listing: Listing) -> Listing | None:
+    """The hub's own conversion of a set that a script makes, if there is one: a folder for each subset."""
+    if listing.source != "huggingface":
         return None
     try:
         made = DatasetSpec(name=listing.reference, ids={listing.source: listing.reference})
-        converted = list_files(made, revision=CONVERTED)
+        found = list_files(made, revision=CONVERTED)
     except HubError:
         return None
-    return converted if rows_of(converted.hashes) else None
+    return found if rows_of(found.hashes) else None
 
 
 def _fill(spec: DatasetSpec, settings: DataSettings | None) -> dict[str, str]:
