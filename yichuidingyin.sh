@@ -3,6 +3,7 @@
 #
 #   bash yichuidingyin.sh              the menu
 #   bash yichuidingyin.sh VERB …       any command, e.g. balance, audit, infer --help
+#   bash yichuidingyin.sh swift VERB … the same by older names, e.g. swift merge-lora
 #   bash yichuidingyin.sh test         all checks and tests of the project
 #
 # The first start makes a virtual environment in .venv beside this script and installs into it with pip, from wherever
@@ -33,7 +34,7 @@ state_of() { # $1: run or test
   {
     printf '%s\n' "$here" "$1"
     "$python" -V
-    cat -- "$here/pyproject.toml" "$here"/constraints/*.txt
+    cat -- "$here/pyproject.toml" "$here/compat/swift/pyproject.toml" "$here"/constraints/*.txt
   } | cksum | tr ' ' '-'
 }
 constraints() { has_gpu || printf '%s' "$here/constraints/cpu.txt"; }
@@ -130,13 +131,14 @@ set_up() { # $1: run or test
     "安装 torch、transformers 等${limits:+（CPU 版）}……这一步最久。"
   [ -z "$limits" ] || warn_of_cuda "$limits"
   if [ "$1" = test ]; then target="${here}[test]"; else target="${here}[all]"; fi
-  pip_install ${limits:+-c "$limits"} -e "$target" || die \
+  pip_install ${limits:+-c "$limits"} -e "$target" -e "$here/compat/swift" || die \
     "pip could not install the packages (its reason is above). Check the network, the disk, and the mirror or proxy that pip is set to (pip config list), then start again: it goes on from what was downloaded." \
     "pip 安装失败（原因见上）。请检查网络、磁盘以及 pip 的镜像或代理设置（pip config list），然后重新运行：已下载的部分不会重来。"
   done_in
   state_of "$1" >"$venv/.chunfen-$1"
   rm -f -- "$unfinished"
-  say "Ready after $SECONDS s." "安装完成，共用时 $SECONDS 秒。"
+  say "Ready after $SECONDS s. The commands chunfen and swift are in $venv/bin." \
+    "安装完成，共用时 $SECONDS 秒。命令 chunfen 和 swift 在 $venv/bin 中。"
 }
 
 run_tests() {
@@ -175,6 +177,9 @@ if [ "$purpose" = test ]; then
   run_tests "$@"
 elif [ $# -eq 0 ] && [ -t 0 ] && [ -t 1 ]; then
   exec "$python" -m chunfen menu
+elif [ "${1:-}" = swift ]; then
+  shift
+  exec "$python" -m swift "$@"
 else
   exec "$python" -m chunfen "$@"
 fi

@@ -27,7 +27,10 @@ packages = ["src/chunfen"]
 """
 MAIN = """
 import importlib.metadata, json, os, sys
-print(json.dumps([importlib.metadata.version("chunfen"), sys.argv[1:], os.getcwd()]))
+def main():
+    print(json.dumps([importlib.metadata.version("{package}"), sys.argv[1:], os.getcwd()]))
+if __name__ == "__main__":
+    main()
 """
 
 
@@ -55,7 +58,11 @@ def project(tmp_path: Path) -> Path:
     shutil.copy(ROOT / "constraints/cpu.txt", folder / "constraints")
     (folder / "pyproject.toml").write_text(PYPROJECT.format(version="1"))
     (folder / "src/chunfen/__init__.py").touch()
-    (folder / "src/chunfen/__main__.py").write_text(MAIN)
+    (folder / "src/chunfen/__main__.py").write_text(MAIN.format(package="chunfen"))
+    (folder / "compat/swift/src/swift").mkdir(parents=True)
+    shutil.copy(ROOT / "compat/swift/pyproject.toml", folder / "compat/swift")
+    (folder / "compat/swift/src/swift/__init__.py").touch()
+    (folder / "compat/swift/src/swift/__main__.py").write_text(MAIN.format(package="chunfen-swift"))
     return folder
 
 
@@ -87,10 +94,17 @@ def test_from_nothing_to_every_start_after(project, tmp_path):
 
     second = run(script, "audit", cwd=tmp_path)
     assert (second.returncode, second.stderr) == (0, ""), "nothing is set up twice"
+    older = run(script, "swift", "sft", "--name", "a b", cwd=tmp_path)
+    assert older.stdout.strip() == f'["0.1.0", ["sft", "--name", "a b"], "{tmp_path}"]'
+    command = subprocess.run([project / ".venv/bin/swift", "sft"], capture_output=True, text=True, check=True)
+    assert command.stdout.startswith('["0.1.0", ["sft"]'), "the command is there, too"
 
     (project / "pyproject.toml").write_text(PYPROJECT.format(version="2"))
     third = run(script)
     assert third.stdout.startswith('["2", []') and "[4/4]" in third.stderr, "new requirements are installed"
+    with (project / "compat/swift/pyproject.toml").open("a") as file:
+        file.write("\n")
+    assert "[4/4]" in run(script).stderr, "those of the command swift, too"
 
     (project / ".venv/.chunfen-unfinished").touch()  # as a killed set-up leaves it
     shutil.rmtree(next((project / ".venv/lib").glob("python3*/site-packages/pip")))

@@ -8,12 +8,24 @@ from pathlib import Path
 
 import yaml
 
+from chunfen.errors import SettingError
+
 
 @cache
 def _table() -> dict[str, dict[str, object]]:
     text = Path(__file__).with_name("aliases.yaml").read_text(encoding="utf-8")
     table: dict[str, dict[str, object]] = yaml.safe_load(text)
     return table
+
+
+def current_verb(name: str) -> str | None:
+    """Today's name of a verb of the public tool, whether or not chunfen has it; None: it has no such verb.
+
+    >>> current_verb("merge-lora"), current_verb("sft") is None
+    ('merge', True)
+    """
+    today = _table()["verbs"].get(name)
+    return None if today is None else str(today)
 
 
 def current_name(name: str, known: Collection[str]) -> str | None:
@@ -40,14 +52,26 @@ def successor(name: str) -> str | None:
 def current_value(name: str, value: object) -> object:
     """Today's word for an older value of an option; any other value comes back as it is.
 
+    Raises SettingError, saying what to do, for an older value that nothing replaces.
+
     >>> current_value("target_modules", "DEFAULT"), current_value("target_modules", "q_proj")
     ('all-linear', 'q_proj')
+    >>> current_value("tuner_type", "qlora")
+    Traceback (most recent call last):
+    ...
+    chunfen.errors.SettingError: --tuner_type qlora is an older value. Use --tuner_type lora with --quant_bits 4.
     """
-    words = _table()["values"].get(name)
-    if not isinstance(words, dict):
-        return value
-    key = str(value).lower() if isinstance(value, bool) else value
-    return words.get(key, value)
+    word = str(value).lower() if isinstance(value, bool) else str(value)
+    instead = _words("retired", name).get(word)
+    if instead is not None:
+        raise SettingError(f"--{name} {word} is an older value. Use {instead}.")
+    return _words("values", name).get(word, value)
+
+
+def _words(section: str, name: str) -> dict[str, object]:
+    found = _table()[section].get(name, {})
+    assert isinstance(found, dict)
+    return found
 
 
 def older_names() -> dict[str, str]:
