@@ -6,12 +6,14 @@ from typing import Any
 __version__ = "0.1.0"
 
 _EXPORTS = {
+    "DatasetHub": "chunfen.data.dataset_hub:DatasetHub",
     "audit": "chunfen.api:audit",
     "balance": "chunfen.api:balance",
     "load_model": "chunfen.models.loading:load_model",
     "repair": "chunfen.api:repair",
+    "train": "chunfen.api:train",
 }
-__all__ = ["audit", "balance", "load_model", "repair"]
+__all__ = ["DatasetHub", "audit", "balance", "load_model", "repair", "train"]
 
 
 def __getattr__(name: str) -> Any:

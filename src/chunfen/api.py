@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from chunfen import loop
+from chunfen.errors import SettingError, did_you_mean
 from chunfen.measure.log import AuditLog, Verdict
+from chunfen.plugins import run_plugins
 from chunfen.runs import Run
-from chunfen.settings.commands import AuditCommand, BalanceCommand, RepairCommand
+from chunfen.settings.commands import ONLINE_COMMANDS, STAGE_COMMANDS, AuditCommand, BalanceCommand, RepairCommand
 from chunfen.settings.resolve import resolve
 from chunfen.settings.run import RunSettings
 
@@ -50,9 +52,32 @@ def balance(**options: Any) -> Verdict:
         return loop.balance(settings, run)
 
 
+def train(stage: str, **options: Any) -> Path:
+    """Train a stage (pt, sft, dpo, …); options as of `chunfen STAGE --help`.
+
+    >>> from chunfen import train
+    >>> train("sft", dataset=["instructions-en"], max_steps=20)  # doctest: +SKIP
+    PosixPath('runs/20260801-104500-sft-smollm2-135m-instruct/adapter')
+
+    Returns the folder of what was trained. Raises SettingError for a stage or an option that does not exist.
+    """
+    from chunfen.train.online import train_online
+    from chunfen.train.perform import train as perform
+
+    known = STAGE_COMMANDS | ONLINE_COMMANDS
+    if stage not in known:
+        raise SettingError(f"stage {stage!r}: unknown.{did_you_mean(stage, known)} It is one of {', '.join(known)}.")
+    settings = _settings(known[stage], options)
+    with _started(stage, settings) as run:
+        if stage in ONLINE_COMMANDS:
+            return train_online(stage, settings, run)
+        return perform(settings.stage(stage), settings, run)
+
+
 def _settings(command: Any, options: dict[str, Any]) -> Any:
     return resolve(command, None, options).settings
 
 
 def _started(verb: str, settings: RunSettings) -> Run:
+    run_plugins(settings.external_plugins)
     return (Run.resume(verb, settings) if settings.resume else None) or Run.create(verb, settings)

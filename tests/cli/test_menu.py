@@ -80,7 +80,7 @@ def test_inference_evaluate_takes_a_model_name_and_shows_the_command(terminal: T
 
 def test_a_command_is_run_and_the_menu_comes_back(terminal: Terminal) -> None:
     terminal.read_until("退出")
-    terminal.press(DOWN, DOWN, DOWN, ENTER)
+    terminal.press(DOWN, DOWN, DOWN, DOWN, ENTER)
     terminal.read_until("返回")
     terminal.press(DOWN, ENTER)
     terminal.read_until("chunfen runs list\n")

@@ -11,14 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from chunfen.cli.main import VERBS
-
 PAGE = Path(__file__).parents[2] / "docs" / "merge.md"
-
-
-@pytest.fixture(autouse=True)
-def verb(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(VERBS, "merge", ("Merge adapters into a model.", "chunfen.cli.merge:merge"))
 
 
 @pytest.fixture

@@ -49,6 +49,15 @@ MENU = Item(
             ),
         ),
         Item(
+            "training",
+            items=(
+                Item("sft", ("sft", "--model", "{model}", "--dataset", "{dataset}")),
+                Item("dpo", ("dpo", "--model", "{model}", "--dataset", "{dataset}")),
+                Item("merge", ("merge", "--adapters", "{adapter}", "--output", "{folder}")),
+                Item("datasets", ("data", "list")),
+            ),
+        ),
+        Item(
             "records",
             items=(
                 Item("report", ("report", "{run}")),
@@ -141,8 +150,30 @@ def _ask_run(question: str) -> Callable[[Mapping[str, str]], str | None]:
     return ask
 
 
+def _ask_dataset(answers: Mapping[str, str]) -> str | None:
+    import questionary
+
+    from chunfen.data.catalog import known
+
+    answer: str | None = questionary.autocomplete(both("ask.dataset"), [spec.name for spec in known()]).ask()
+    return answer.strip() if answer else None
+
+
+def _ask_path(question: str) -> Callable[[Mapping[str, str]], str | None]:
+    def ask(answers: Mapping[str, str]) -> str | None:
+        import questionary
+
+        answer: str | None = questionary.path(both(f"ask.{question}"), only_directories=True).ask()
+        return answer.strip() if answer else None
+
+    return ask
+
+
 ASK: dict[str, Callable[[Mapping[str, str]], str | None]] = {
     "model": _ask_model,
+    "dataset": _ask_dataset,
+    "adapter": _ask_path("adapter"),
+    "folder": _ask_path("folder"),
     "run": _ask_run("run"),
     "other_run": _ask_run("other_run"),
 }

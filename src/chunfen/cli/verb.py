@@ -20,6 +20,7 @@ from chunfen.cli.messages import message
 from chunfen.cli.plan import print_plan
 from chunfen.cli.screen import say, screen
 from chunfen.errors import SettingError
+from chunfen.plugins import run_plugins
 from chunfen.runs import Run
 from chunfen.settings.base import Settings
 from chunfen.settings.describe import Option, options
@@ -68,6 +69,7 @@ class Verb:
         """Do the work with settings that are final."""
         if not isinstance(settings, RunSettings):
             return self.function(settings)
+        run_plugins(settings.external_plugins)
         run = start(self.__name__, settings)
         with screen(run), run:
             return self.function(settings, run)

@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
 
-from chunfen.data.load import REJECTED, Rejected, load_rows
+from chunfen.data.load import REJECTED, Rejected
 from chunfen.data.row import Message, Row
+from chunfen.data.source import load_datasets
 from chunfen.engines.base import Engine, Request, Sampling
 from chunfen.engines.prompt import as_prompt, context_length, require_place
 from chunfen.errors import DataError, RunError, SettingError
 from chunfen.models.templates import has_template
 from chunfen.runs.files import write_text
+from chunfen.settings.data import DataSettings
 from chunfen.settings.model import ModelSettings
 
 if TYPE_CHECKING:
@@ -208,8 +210,8 @@ def _prompt(row: Row, chat: bool) -> str | tuple[tuple[str, str], ...]:
 
 
 def _rows(settings: InferCommand) -> tuple[list[Row], list[Rejected]]:
-    found = [load_rows(Path(name), strict=settings.strict) for name in settings.dataset]
-    return [row for rows, _ in found for row in rows], [row for _, rejected in found for row in rejected]
+    loaded = load_datasets(settings.dataset, DataSettings(strict=settings.strict, data_seed=settings.seed))
+    return loaded.rows, loaded.rejected
 
 
 def _lines(question: Question, texts: Sequence[str]) -> Iterator[str]:

@@ -9,7 +9,9 @@ from chunfen.settings.audit import AuditSettings
 from chunfen.settings.base import Settings
 from chunfen.settings.data import DataSettings
 from chunfen.settings.generate import GenerateSettings
+from chunfen.settings.merge import MergeCommand
 from chunfen.settings.model import ModelSettings
+from chunfen.settings.online import GrpoSettings, RlooSettings
 from chunfen.settings.repair import RepairSettings
 from chunfen.settings.report import ReportSettings
 from chunfen.settings.run import CommonSettings, RunSettings
@@ -81,6 +83,14 @@ class RewardCommand(RewardSettings, StageCommand):
     """Everything that `chunfen rm` can be told."""
 
 
+class GrpoCommand(GrpoSettings, StageCommand):
+    """Everything that `chunfen grpo` can be told."""
+
+
+class RlooCommand(RlooSettings, StageCommand):
+    """Everything that `chunfen rloo` can be told."""
+
+
 class ReportCommand(ReportSettings, CommonSettings):
     """Everything that `chunfen report` can be told."""
 
@@ -99,7 +109,9 @@ STAGE_COMMANDS: dict[str, type[StageCommand]] = {
     "kto": KtoCommand,
     "rm": RewardCommand,
 }
-"""Verbs that train a stage."""
+"""Verbs that train a stage on rows that are there before."""
+ONLINE_COMMANDS: dict[str, type[StageCommand]] = {"grpo": GrpoCommand, "rloo": RlooCommand}
+"""Verbs that train on rewards of the model's own answers."""
 
 COMMANDS: dict[str, type[Settings]] = {
     "audit": AuditCommand,
@@ -108,5 +120,7 @@ COMMANDS: dict[str, type[Settings]] = {
     "report": ReportCommand,
     "infer": InferCommand,
     **STAGE_COMMANDS,
+    **ONLINE_COMMANDS,
+    "merge": MergeCommand,
 }
 """Verb → its settings; the source of help, JSON Schema and the option tables."""

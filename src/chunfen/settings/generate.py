@@ -32,7 +32,7 @@ class BatchSettings(RunSettings):
     """Answering a whole data set, in a run folder."""
 
     dataset: tuple[str, ...] = ()
-    """Files of rows, or folders of them: answer every row instead of talking."""
+    """Data sets by name, or files of rows: answer every row instead of talking."""
     result_path: Path | None = None
     """Where the replies are written, a new .jsonl file; none: results.jsonl in the run folder."""
     max_batch_size: Annotated[int, Field(ge=1)] = 64

@@ -28,3 +28,5 @@ class RunSettings(CommonSettings):
     """Name of the run folder; none: <time>-<verb>-<model>."""
     resume: bool = False
     """Continue the newest unfinished run with the same settings instead of starting a new one."""
+    external_plugins: tuple[Path, ...] = ()
+    """Python files of yours to run first: what they register (data sets, rewards, stages) can then be named."""

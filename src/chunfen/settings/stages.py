@@ -115,35 +115,3 @@ class RewardSettings(Settings):
     """What `chunfen rlhf` was asked for."""
     center_rewards_coefficient: Weight | None = None
     """Weight that pulls the rewards of a pair towards 0; none: not used."""
-
-
-class OnlineSettings(Settings):
-    """Learning from rewards of the model's own answers."""
-
-    reward_funcs: tuple[str, ...] = ()
-    """Rewards: format, length, accuracy, bias, a name that a plug-in registers, or a Python file."""
-    reward_weights: tuple[float, ...] = ()
-    """Weight of each reward; none: 1 each."""
-    num_generations: Annotated[int, Field(ge=2)] = 8
-    """Answers to each prompt."""
-    max_completion_length: Annotated[int, Field(ge=1)] = 256
-    """Length of an answer in tokens, at most."""
-    temperature: Annotated[float, Field(gt=0)] = 1.0
-    """Sampling temperature of the answers."""
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Sample from the smallest set of tokens that holds this much probability."""
-    beta: Annotated[float, Field(ge=0)] = 0.04
-    """Weight of the divergence from the model as it was."""
-
-
-class GrpoSettings(OnlineSettings):
-    """Group-relative policy optimisation (Shao et al. 2024)."""
-
-    epsilon: Annotated[float, Field(gt=0)] = 0.2
-    """How far the ratio to the sampling model may go before it is clipped."""
-    loss_type: Literal["dapo", "grpo", "bnpo", "dr_grpo"] = "dapo"
-    """How token losses are averaged, in TRL's names."""
-
-
-class RlooSettings(OnlineSettings):
-    """REINFORCE against the mean of the other answers (Ahmadian et al. 2024)."""
