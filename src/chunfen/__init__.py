@@ -5,15 +5,16 @@ from typing import Any
 
 __version__ = "0.1.0"
 
+STAGES = ("pt", "sft", "dpo", "simpo", "cpo", "orpo", "kto", "rm", "grpo", "rloo")
 _EXPORTS = {
     "DatasetHub": "chunfen.data.dataset_hub:DatasetHub",
     "audit": "chunfen.api:audit",
     "balance": "chunfen.api:balance",
     "load_model": "chunfen.models.loading:load_model",
     "repair": "chunfen.api:repair",
-    "train": "chunfen.api:train",
+    **{stage: f"chunfen.api:{stage}" for stage in STAGES},
 }
-__all__ = ["DatasetHub", "audit", "balance", "load_model", "repair", "train"]
+__all__ = ["DatasetHub", "audit", "balance", "load_model", "repair", *STAGES]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,11 +8,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from chunfen import loop
-from chunfen.errors import SettingError, did_you_mean
 from chunfen.measure.log import AuditLog, Verdict
 from chunfen.plugins import run_plugins
 from chunfen.runs import Run
@@ -52,26 +52,31 @@ def balance(**options: Any) -> Verdict:
         return loop.balance(settings, run)
 
 
-def train(stage: str, **options: Any) -> Path:
-    """Train a stage (pt, sft, dpo, …); options as of `chunfen STAGE --help`.
+def _stage(verb: str) -> Callable[..., Path]:
+    def stage(**options: Any) -> Path:
+        settings = _settings((STAGE_COMMANDS | ONLINE_COMMANDS)[verb], options)
+        with _started(verb, settings) as run:
+            if verb in ONLINE_COMMANDS:
+                from chunfen.train.online import train_online
 
-    >>> from chunfen import train
-    >>> train("sft", dataset=["instructions-en"], max_steps=20)  # doctest: +SKIP
-    PosixPath('runs/20260801-104500-sft-smollm2-135m-instruct/adapter')
+                return train_online(verb, settings, run)
+            from chunfen.train.perform import train
 
-    Returns the folder of what was trained. Raises SettingError for a stage or an option that does not exist.
+            return train(settings.stage(verb), settings, run)
+
+    stage.__name__ = stage.__qualname__ = verb
+    stage.__doc__ = f"""Train; options as of `chunfen {verb} --help`.
+
+    >>> from chunfen import {verb}
+    >>> {verb}(dataset=["rows.jsonl"], max_steps=20)  # doctest: +SKIP
+    PosixPath('runs/20260801-104500-{verb}-smollm2-135m-instruct/adapter')
+
+    Returns the folder of what was trained. Raises SettingError for an option that does not exist or does not fit.
     """
-    from chunfen.train.online import train_online
-    from chunfen.train.perform import train as perform
+    return stage
 
-    known = STAGE_COMMANDS | ONLINE_COMMANDS
-    if stage not in known:
-        raise SettingError(f"stage {stage!r}: unknown.{did_you_mean(stage, known)} It is one of {', '.join(known)}.")
-    settings = _settings(known[stage], options)
-    with _started(stage, settings) as run:
-        if stage in ONLINE_COMMANDS:
-            return train_online(stage, settings, run)
-        return perform(settings.stage(stage), settings, run)
+
+pt, sft, dpo, simpo, cpo, orpo, kto, rm, grpo, rloo = map(_stage, (*STAGE_COMMANDS, *ONLINE_COMMANDS))
 
 
 def _settings(command: Any, options: dict[str, Any]) -> Any:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
+from chunfen.errors import SettingError
 from train.stages import write_rows
 
 STEPS = 400
@@ -44,6 +45,34 @@ def test_rlhf_is_the_verb_that_it_names(chunfen, tiny_model_dir, tmp_path):
     refused = chunfen("rlhf", "--rlhf_type", "dop", *words[1:])
     assert refused.returncode == 2
     assert "Did you mean 'dpo'?" in refused.stderr
+
+
+PLUGIN = """
+from chunfen import DatasetHub
+rows = [{"query": "who is a man ?", "response": "hello"}] * 3
+DatasetHub.register("of_my_own", dataset_fn=lambda: rows, task_type="sft")
+"""
+
+
+def test_a_file_of_the_user_registers_a_data_set(chunfen, tiny_model_dir, tmp_path):
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    words = ["sft", "--model", tiny_model_dir, "--dataset", "of_my_own", "--max_steps", 1, "--torch_dtype", "float32"]
+    done = chunfen(*words, "--external_plugins", "mine.py")
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "broken.py").write_text("1 / 0")
+    refused = chunfen(*words, "--external_plugins", "broken.py")
+    assert refused.returncode == 2
+    assert "broken.py: it fails with ZeroDivisionError" in refused.stderr
+
+
+def test_a_stage_is_trained_from_python(tiny_model_dir, tmp_path):
+    from chunfen import dpo
+
+    rows = write_rows(tmp_path / "rows.jsonl", "dpo")
+    adapter = dpo(model=str(tiny_model_dir), dataset=[str(rows)], max_steps=1, output_dir=str(tmp_path))
+    assert (adapter / "adapter_config.json").is_file()
+    with pytest.raises(SettingError, match="Did you mean 'max_steps'"):
+        dpo(max_step=1)
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from chunfen.data.load import REJECTED, Rejected, write_rejected
 from chunfen.data.row import Row
 from chunfen.errors import DataError
+from chunfen.hub.quiet import quiet
 from chunfen.models.catalog import resolve as find_model
 from chunfen.runs import Run
 from chunfen.runs.files import whole_folder, write_json
@@ -73,6 +74,7 @@ class Training:
     """One training and what its steps share."""
 
     def __init__(self, name: str, settings: Any, run: Run) -> None:
+        quiet()  # before any library is imported that has something to say
         self.name, self.settings, self.run = name, settings, run
         self.work = run.folder / "training"
         self.work.mkdir(exist_ok=True)
