@@ -185,6 +185,7 @@ def _loaded(settings: ModelSettings, adapter: Path | None, torch_dtype: str) -> 
         device=settings.device,
         trust_remote_code=settings.trust_remote_code,
         system=settings.system,
+        template=settings.template,
     )
 
 

@@ -59,8 +59,7 @@ def trained(swift: Swift, line: str, *more: object) -> Path:
 def test_the_line_of_lora_trains_what_it_names(swift: Swift, tiny_model_dir: Path, tmp_path: Path) -> None:
     """A small model in the model's place, a small file in the data's."""
     rows = write(tmp_path / "rows.jsonl", ALPACA)
-    line = LORA.replace("qwen-7b", str(tiny_model_dir)).replace("alpaca-en", str(rows))
-    folder = trained(swift, line)
+    folder = trained(swift, LORA.replace("alpaca-en", str(rows)), "--model", tiny_model_dir)
     adapter = json.loads((folder / "adapter_config.json").read_text())
     found = {name: adapter[name] for name in ("r", "lora_alpha", "lora_dropout", "peft_type")}
     assert found == {"r": 64, "lora_alpha": 16, "lora_dropout": 0.1, "peft_type": "LORA"}

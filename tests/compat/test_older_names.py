@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ TABLE: list[tuple[str, dict[str, Any]]] = [
     (f"{SFT} --dataset_test_ratio 0.01", {"split_dataset_ratio": 0.01}),
     (f"{SFT} --dataset_seed 7", {"data_seed": 7}),
     ("swift sft --custom_train_dataset_path a.jsonl b.jsonl", {"dataset": ["a.jsonl", "b.jsonl"]}),
+    (f"{SFT} --train_dataset_sample 1000", {"dataset": ["alpaca-en#1000"]}),
+    (f"{SFT} --train_dataset_sample -1", {"dataset": ["alpaca-en"]}),
     (f"{SFT} --custom_register_path mine.py", {"external_plugins": ["mine.py"]}),
     (f"{SFT} --use_flash_attn true", {"attn_impl": "sdpa"}),
     (f"{SFT} --use_flash_attn false", {"attn_impl": "auto"}),
@@ -80,12 +83,15 @@ def test_an_older_name_is_taken_and_said_once(swift: Swift, line: str, meant: di
     said = run(swift, line, meant)
     [today] = meant
     assert said.startswith("Older names were accepted: ") and said.count("\n") == 1
-    assert f"{old} is now {today}" in said
+    assert re.search(rf"\b{old}( \S+)? is now {today}\b", said)
 
 
 @pytest.mark.parametrize(("line", "meant"), VALUES, ids=[line.removeprefix("swift ") for line, _ in VALUES])
 def test_an_older_value_is_taken(swift: Swift, line: str, meant: dict[str, Any]) -> None:
-    run(swift, line, meant)
+    said = run(swift, line, meant)
+    old, value = line.split()[-2:]
+    [(today, now)] = meant.items()
+    assert said == f"Older names were accepted: {old.removeprefix('--')} {value} is now {today} {now}.\n"
 
 
 def test_the_table_holds_every_older_name() -> None:
@@ -106,7 +112,40 @@ def test_a_file_may_use_older_names_too(swift: Swift, tmp_path: Path) -> None:
     done = swift("swift sft old.yaml --dry_run")
     settings = yaml.safe_load(done.stdout)
     assert (settings["tuner_type"], settings["quant_bits"], settings["attn_impl"]) == ("full", None, "sdpa")
-    assert done.stderr.count("\n") == 1 and "use_flash_attn is now attn_impl" in done.stderr
+    assert done.stderr.count("\n") == 1 and "use_flash_attn true is now attn_impl sdpa" in done.stderr
+
+
+@pytest.mark.parametrize("model", ["--model some-org/mine", "--model_id_or_path some-org/mine"])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_model_type_may_stand_beside_the_model(swift: Swift, model: str, first: bool) -> None:
+    words = ["--model_type qwen-7b", model]
+    done = swift(f"{SFT} {' '.join(words if first else reversed(words))} --dry_run")
+    assert done.returncode == 0, done.stderr
+    assert yaml.safe_load(done.stdout)["model"] == "some-org/mine"
+    assert done.stderr.count("\n") == 1 and "model_type is not needed, as model says which one" in done.stderr
+
+
+def test_a_model_type_on_the_command_line_wins_over_a_file(swift: Swift, tmp_path: Path) -> None:
+    (tmp_path / "old.yaml").write_text("model: some-org/mine\ndataset: a.jsonl\n")
+    done = swift("swift sft old.yaml --model-type qwen-7b --train-dataset-sample 5 --dry_run")
+    settings = yaml.safe_load(done.stdout)
+    assert (settings["model"], settings["dataset"]) == ("qwen-7b", ["a.jsonl#5"])
+    assert "model-type is now model; train-dataset-sample 5 is now dataset NAME#5" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--dataset a b --train_dataset_sample 5", "is for one data set, and 2 are given"),
+        ("--dataset a#3 --train_dataset_sample 5", "a#3 says it already"),
+        ("--dataset a --train_dataset_sample many", "'many' is not accepted"),
+        ("--train_dataset_sample 5", "is for one data set, and 0 are given"),
+        ("--dataset a --train_dataset_sample", "--train_dataset_sample requires an argument"),
+    ],
+)
+def test_a_sample_that_means_nothing_is_a_mistake(swift: Swift, words: str, said: str) -> None:
+    done = swift(f"swift sft {words} --dry_run")
+    assert done.returncode == 2 and said in done.stderr
 
 
 @pytest.mark.parametrize("value", RETIRED)

@@ -73,7 +73,7 @@ def test_older_names_and_values_become_todays_and_are_named_once() -> None:
     [
         ({"lora_rnk": "8"}, "Unknown option --lora_rnk. Did you mean 'lora_rank'"),
         ({"batch_size": "8"}, "--batch_size is an older name of --per_device_train_batch_size"),
-        ({"model": "a", "model_type": "b"}, "--model and --model_type are the same option"),
+        ({"model": "a", "model_id_or_path": "b"}, "--model and --model_id_or_path are the same option"),
         ({"lora_rank": "x"}, "--lora_rank: 'x' is not accepted; it takes a whole number ≥ 1."),
         ({"lora_rank": "0"}, "--lora_rank: '0' is not accepted; it takes a whole number ≥ 1."),
         ({"languages": ["en", "fr"]}, "--languages: en fr is not accepted; it takes a list of: en, zh."),

@@ -23,7 +23,7 @@ def spell(tokens: Sequence[str], cls: type[Settings]) -> tuple[list[str], dict[s
 
     >>> from chunfen.settings.commands import AuditCommand
     >>> spell(["--model-type", "qwen", "--resume", "false"], AuditCommand)
-    (['--model', 'qwen', '--resume=false'], {'model': 'model-type', 'resume': 'resume'})
+    (['--model_type', 'qwen', '--resume=false'], {'model_type': 'model-type', 'resume': 'resume'})
     """
     known = {option.name: option for option in options(cls)}
     spelled: list[str] = []
@@ -40,7 +40,7 @@ def spell(tokens: Sequence[str], cls: type[Settings]) -> tuple[list[str], dict[s
         today, off = _today(name, known)
         if written.setdefault(today, name) != name:
             raise SettingError(f"--{written[today]} and --{name} are the same option; leave one out.")
-        if known[today].is_flag and not equals and waiting and waiting[0].lower() in TRUTH:
+        if today in known and known[today].is_flag and not equals and waiting and waiting[0].lower() in TRUTH:
             equals, value = "=", waiting.pop(0).lower()
         spelled.append(f"--{'no-' if off else ''}{today}{equals}{value}")
     return spelled, written

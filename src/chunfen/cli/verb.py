@@ -22,6 +22,7 @@ from chunfen.cli.screen import say, screen
 from chunfen.errors import SettingError
 from chunfen.plugins import run_plugins
 from chunfen.runs import Run
+from chunfen.settings.aliases import BESIDE
 from chunfen.settings.base import Settings
 from chunfen.settings.describe import Option, options
 from chunfen.settings.model import ModelSettings
@@ -104,7 +105,14 @@ def _signature(settings: type[Settings], argument: str | None) -> inspect.Signat
         file = Annotated[str | None, Parameter(help=help_text, metavar="PATH")]
         first = inspect.Parameter("config", either, default=None, annotation=file)
     rest = [_parameter(option, inspect.Parameter.KEYWORD_ONLY) for option in known.values()]
-    return inspect.Signature([first, *rest])
+    older = [_older(name) for name, about in BESIDE.items() if about in known]
+    return inspect.Signature([first, *rest, *older])
+
+
+def _older(name: str) -> inspect.Parameter:
+    """An older name that stands beside an option; the help does not show it."""
+    hidden = Annotated[str | None, Parameter(show=False)]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hidden)
 
 
 def _parameter(option: Option, kind: Any) -> inspect.Parameter:

@@ -14,7 +14,7 @@ from chunfen.models.adapters import adapter_folder, with_adapters
 from chunfen.models.catalog import ModelSpec, fetch, resolve
 from chunfen.models.fingerprint import fingerprint
 from chunfen.models.quantized import keep_layout, quantization
-from chunfen.models.templates import render
+from chunfen.models.templates import choose_template, render
 
 if TYPE_CHECKING:
     import torch
@@ -60,6 +60,7 @@ def load_model(
     device: str = "auto",
     trust_remote_code: bool = False,
     system: str | None = None,
+    template: str | None = None,
     quant_method: Literal["bnb"] = "bnb",
     quant_bits: Literal[4, 8] | None = None,
     head: Head = "lm",
@@ -69,7 +70,7 @@ def load_model(
 
     model: a catalogued name, ``org/name`` or a folder. adapters: folders of adapters, applied in order.
     torch_dtype auto: float32 on a CPU, bfloat16 on a GPU. quant_bits: quantize the weights of the layers while
-    loading, by quant_method; torch_dtype is then that of everything else. head: what the model says of a text; where
+    loading, by quant_method; torch_dtype is then that of everything else. template: of a shipped chat template. head: what the model says of a text; where
     its files have no head for classes or a score, a new one is drawn from torch's generator. Weights are read from
     safetensors, never from pickles. Raises SettingError for a setting that cannot be used, HubError where the model
     cannot be had.
@@ -85,32 +86,42 @@ def load_model(
     dtype = pick_dtype(torch_dtype, target)
     few_bits = quantization(quant_method, quant_bits, dtype, target)
     tokenizer = _tokenizer(path, trust_remote_code)
+    choose_template(tokenizer, template, spec.template)
     own: dict[str, Any] = {} if attn_impl == "auto" else {"attn_implementation": attn_impl}
     own |= few_bits | _outputs(head, classes, tokenizer)
     plain = _read(path, head, dtype=dtype, trust_remote_code=trust_remote_code, **own)
     keep_layout(plain)
     on_device: Any = plain if few_bits else plain.to(target)  # type: ignore[arg-type]  # wrapped by transformers
     loaded = with_adapters(on_device, folders, spec.name)
-    quantized = {"quantization": f"{quant_method} {quant_bits}"} if quant_bits else {}
+    asked = {"quantization": f"{quant_method} {quant_bits}"} if quant_bits else {}
+    asked |= {"template": template} if template else {}
     return LoadedModel(
         model=loaded.eval(),
         tokenizer=tokenizer,
         spec=spec,
         path=path,
         device=target,
-        fingerprint=fingerprint([path, *folders], {"dtype": str(dtype), "system": system} | quantized),
+        fingerprint=fingerprint([path, *folders], {"dtype": str(dtype), "system": system} | asked),
         system=system,
         adapters=tuple(folders),
     )
 
 
 def load_tokenizer(
-    model: str | ModelSpec, *, hub: str = "auto", revision: str | None = None, trust_remote_code: bool = False
+    model: str | ModelSpec,
+    *,
+    hub: str = "auto",
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    template: str | None = None,
 ) -> PreTrainedTokenizerBase:
     """A model's tokenizer alone; names and errors as for `load_model`."""
-    path = fetch(resolve(model), hub=hub, revision=revision)
+    spec = resolve(model)
+    path = fetch(spec, hub=hub, revision=revision)
     quiet()
-    return _tokenizer(path, trust_remote_code)
+    tokenizer = _tokenizer(path, trust_remote_code)
+    choose_template(tokenizer, template, spec.template)
+    return tokenizer
 
 
 def _forget_kernels() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import cache
 from pathlib import Path
 
 import yaml
 
 from chunfen.errors import SettingError
+
+KIND, SAMPLE = "model_type", "train_dataset_sample"
+BESIDE = {KIND: "model", SAMPLE: "dataset"}
+"""Older names that may stand beside the option that they are about, and say something of their own about it."""
 
 
 @cache
@@ -31,13 +35,15 @@ def current_verb(name: str) -> str | None:
 def current_name(name: str, known: Collection[str]) -> str | None:
     """Today's name of an option of a verb that has the options `known`; None: nobody knows it there.
 
+    Those of `BESIDE` keep their name.
+
     >>> current_name("lora-rank", ["lora_rank"]), current_name("sft_type", ["tuner_type"])
     ('lora_rank', 'tuner_type')
     >>> current_name("sft_type", ["model"]) is None
     True
     """
     plain = name.replace("-", "_")
-    if plain in known:
+    if plain in known or BESIDE.get(plain) in known:
         return plain
     today = successor(plain)
     return today if today in known else None
@@ -45,8 +51,7 @@ def current_name(name: str, known: Collection[str]) -> str | None:
 
 def successor(name: str) -> str | None:
     """What an older name became, whether or not the verb at hand has it."""
-    today = _table()["names"].get(name.replace("-", "_"))
-    return None if today is None else str(today)
+    return older_names().get(name.replace("-", "_"))
 
 
 def current_value(name: str, value: object) -> object:
@@ -68,6 +73,23 @@ def current_value(name: str, value: object) -> object:
     return _words("values", name).get(word, value)
 
 
+def sampled(datasets: Sequence[str], rows: object) -> tuple[str, ...]:
+    """The data set with the number of rows that an older command took of it; below 0 it is all of them.
+
+    Raises SettingError for several data sets, which need a number each, and for what is no number.
+
+    >>> sampled(["alpaca-en"], "1000"), sampled(["alpaca-en"], -1)
+    (('alpaca-en#1000',), ('alpaca-en',))
+    """
+    text = str(rows)
+    if not text.removeprefix("-").isdecimal() or text == "0":
+        raise SettingError(f"--{SAMPLE}: {text!r} is not accepted; it takes a whole number. Today: --dataset NAME#N.")
+    if len(datasets) != 1 or "#" in datasets[0]:
+        given = f"{len(datasets)} are given" if len(datasets) != 1 else f"{datasets[0]} says it already"
+        raise SettingError(f"--{SAMPLE} {text} is for one data set, and {given}. Write --dataset NAME#N for each.")
+    return tuple(datasets) if int(text) < 0 else (f"{datasets[0]}#{text}",)
+
+
 def _words(section: str, name: str) -> dict[str, object]:
     found = _table()[section].get(name, {})
     assert isinstance(found, dict)
@@ -76,4 +98,4 @@ def _words(section: str, name: str) -> dict[str, object]:
 
 def older_names() -> dict[str, str]:
     """Every older name and today's, for the documentation."""
-    return {old: str(new) for old, new in _table()["names"].items()}
+    return {old: str(new) for old, new in _table()["names"].items()} | BESIDE

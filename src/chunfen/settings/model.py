@@ -29,3 +29,6 @@ class ModelSettings(Settings):
     """Run code that comes with a model. Only for models whose code you have read."""
     system: str | None = None
     """System prompt; none: what the model's chat template says."""
+    template: str | None = None
+    """Chat template that ships here, by name (chatml, llama-2, qwen …), instead of the model's
+    own; none: its own, or the catalog's for a model that brings none."""

@@ -15,9 +15,9 @@ import yaml
 from pydantic import ValidationError
 
 from chunfen.errors import SettingError, did_you_mean
-from chunfen.settings.aliases import current_name, current_value, successor
+from chunfen.settings.aliases import BESIDE, KIND, SAMPLE, current_name, current_value, sampled, successor
 from chunfen.settings.base import Settings
-from chunfen.settings.describe import Option, options
+from chunfen.settings.describe import Option, as_text, options
 
 S = TypeVar("S", bound=Settings)
 COMMAND_LINE = "command line"
@@ -95,13 +95,16 @@ def resolve(
     given: dict[str, Given] = {}
     for layer in layers:
         given |= _named_today(layer, known)
+    beside = {name: given.pop(name) for name in BESIDE if name in given}
     values = {name: _value(known[name], entry) for name, entry in given.items()}
+    if SAMPLE in beside:
+        values["dataset"] = sampled(values.get("dataset", ()), beside[SAMPLE].value)
     try:
         settings = cls.model_validate(values)
     except ValidationError as error:
         raise SettingError("\n".join(_mistakes(error, given, known))) from error
     origin = {name: given[name].origin if name in given else DEFAULT for name in known}
-    return Resolved(settings, origin, _renamed(given))
+    return Resolved(settings, origin, _renamed(given, beside, known))
 
 
 def unknown(name: str, known: Mapping[str, Option], *, origin: str = COMMAND_LINE) -> SettingError:
@@ -114,7 +117,7 @@ def unknown(name: str, known: Mapping[str, Option], *, origin: str = COMMAND_LIN
 
 
 def _named_today(layer: Mapping[str, Given], known: Mapping[str, Option]) -> dict[str, Given]:
-    """One layer under today's names."""
+    """One layer under today's names. A model_type alone is the model; beside one it only says of which kind it is."""
     found: dict[str, Given] = {}
     for name, entry in layer.items():
         today = current_name(name, known)
@@ -123,24 +126,44 @@ def _named_today(layer: Mapping[str, Given], known: Mapping[str, Option]) -> dic
         if today in found:
             raise SettingError(f"{found[today]} and {entry} are the same option; leave one out.")
         found[today] = entry
+    if KIND in found and BESIDE[KIND] not in found:
+        found[BESIDE[KIND]] = found.pop(KIND)
     return found
 
 
-def _renamed(given: Mapping[str, Given]) -> tuple[str, ...]:
-    """One warning that names every older name in use, or none."""
-    old = [f"{g.name} is now {today}" for today, g in given.items() if g.name.replace("-", "_") != today]
+def _renamed(given: Mapping[str, Given], beside: Mapping[str, Given], known: Mapping[str, Option]) -> tuple[str, ...]:
+    """One warning that names every older name and value in use, or none."""
+    old = [said for today, entry in given.items() if (said := _now(known[today], entry))]
+    if SAMPLE in beside:
+        old.append(f"{beside[SAMPLE].name} {beside[SAMPLE].value} is now dataset NAME#{beside[SAMPLE].value}")
+    if KIND in beside:
+        old.append(f"{beside[KIND].name} is not needed, as model says which one")
     return (f"Older names were accepted: {'; '.join(old)}.",) if old else ()
+
+
+def _now(today: Option, entry: Given) -> str:
+    """What an older name or value has become, in words; nothing for one of today."""
+    older = [word for word in _words(today, entry.value) if current_value(today.name, word) != word]
+    if older:
+        was, now = " ".join(map(as_text, older)), " ".join(as_text(current_value(today.name, word)) for word in older)
+        return f"{entry.name} {was} is now {today.name} {now}"
+    return f"{entry.name} is now {today.name}" if entry.name.replace("-", "_") != today.name else ""
+
+
+def _words(option: Option, value: Any) -> list[Any]:
+    """A value, or each of a list; text is split at commas."""
+    if not option.is_list:
+        return [value]
+    parts = value if isinstance(value, list | tuple) else [] if value is None else [value]
+    words = [p.strip() for part in parts for p in (part.split(",") if isinstance(part, str) else [part])]
+    return [word for word in words if word not in ("", "none")]
 
 
 def _value(option: Option, entry: Given) -> Any:
     """What pydantic gets to see: lists split at commas, older words replaced, "none" as None."""
-    value = entry.value
     if option.is_list:
-        parts = value if isinstance(value, list | tuple) else [] if value is None else [value]
-        value = [p.strip() for part in parts for p in (part.split(",") if isinstance(part, str) else [part])]
-        value = [p for p in value if p not in ("", "none")]
-        return tuple(current_value(option.name, p) for p in value)
-    value = current_value(option.name, value)
+        return tuple(current_value(option.name, word) for word in _words(option, entry.value))
+    value = current_value(option.name, entry.value)
     if option.may_be_none and isinstance(value, str) and value.lower() in ("none", "null"):
         return None
     return value

@@ -59,6 +59,7 @@ class Encoder:
 
     def whole(self, row: Row) -> Text:
         """A text or conversation that is judged as a whole; its last token is read."""
+        _refuse_media(row)
         tokens = encode_row(row, self.tokenizer, system=self.system, learn="last")
         size = self.max_length or len(tokens.ids)
         if len(tokens.ids) > size:
@@ -71,6 +72,7 @@ class Encoder:
         return self.whole(row), self.whole(replace(row, messages=row.rejected))
 
     def _encoded(self, row: Row, learn: Learn) -> Text:
+        _refuse_media(row)
         tokens = encode_row(row, self.tokenizer, system=self.system, learn=learn)
         return Text(tokens.ids, tuple(place for place, learned in enumerate(tokens.learned) if learned and place))
 
@@ -86,6 +88,13 @@ def cut(text: Text, begin: int, end: int) -> Text:
     Text(ids=(5, 6, 7), reads=(2,))
     """
     return Text(text.ids[begin:end], tuple(place - begin for place in text.reads if begin < place < end))
+
+
+def _refuse_media(row: Row) -> None:
+    """A model of text would take a picture's tag for words."""
+    for name in ("images", "videos", "audios"):
+        if getattr(row, name):
+            raise RowError(f"it has {name}, and this model reads text alone")
 
 
 def _learnable(text: Text) -> Text:

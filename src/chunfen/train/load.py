@@ -74,7 +74,11 @@ def training_encoder(settings: Any) -> Encoder:
 
     path = fetch(settings.model, hub=settings.hub, revision=settings.revision)
     tokenizer = load_tokenizer(
-        settings.model, hub=settings.hub, revision=settings.revision, trust_remote_code=settings.trust_remote_code
+        settings.model,
+        hub=settings.hub,
+        revision=settings.revision,
+        trust_remote_code=settings.trust_remote_code,
+        template=settings.template,
     )
     config = AutoConfig.from_pretrained(path, trust_remote_code=settings.trust_remote_code)
     context = getattr(config.get_text_config(), "max_position_embeddings", None)
