@@ -6,6 +6,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -107,8 +108,15 @@ def _mapped(
     if len(rows) <= FEW or processes == 1:
         yield from _counted(map(encode, pieces), pieces)
         return
-    with multiprocessing.get_context("spawn").Pool(min(processes, len(pieces))) as pool:
+    # A forked process begins at once, and asks nothing of the script that this one runs.
+    how = "fork" if sys.platform == "linux" else "spawn"
+    with multiprocessing.get_context(how).Pool(min(processes, len(pieces)), _alone) as pool:
         yield from _counted(pool.imap(encode, pieces), pieces)
+
+
+def _alone() -> None:
+    """One thread for each process of a pool: together they take all cores already."""
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 
 def _counted(found: Iterable[Any], pieces: Sequence[Sequence[Any]]) -> Iterator[tuple[int, Any]]:
