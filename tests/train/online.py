@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from chunfen.runs import Run
-from chunfen.settings.commands import StageCommand
-from chunfen.settings.online import GrpoSettings, RlooSettings
+from chunfen.settings.commands import ONLINE_COMMANDS
 from chunfen.train.online import train_online
 from train.stages import ASKED, Killed
 
@@ -17,17 +16,6 @@ def greets(replies, rows):
     """The share of words that are hello."""
     return [reply.split().count("hello") / max(1, len(reply.split())) for reply in replies]
 '''
-
-
-class Grpo(GrpoSettings, StageCommand):
-    """The settings of grpo."""
-
-
-class Rloo(RlooSettings, StageCommand):
-    """The settings of rloo."""
-
-
-VERBS = {"grpo": Grpo, "rloo": Rloo}
 
 
 def write_prompts(path: Path, **columns: Any) -> Path:
@@ -59,7 +47,7 @@ def online_settings(verb: str, model: Path, folder: Path, **more: Any) -> Any:
         "torch_dtype": "float32",
         "dataset_num_proc": 1,
     }
-    return VERBS[verb](**given | more)
+    return ONLINE_COMMANDS[verb](**given | more)
 
 
 def rewarded(verb: str, settings: Any, *, stop_at: int | None = None) -> tuple[Path, Run]:

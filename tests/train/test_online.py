@@ -16,9 +16,12 @@ from chunfen.data.row import Message, Row
 from chunfen.errors import ChunfenError, DataError, SettingError
 from chunfen.models.loading import load_model
 from chunfen.runs import Run
+from chunfen.settings.commands import ONLINE_COMMANDS
 from chunfen.settings.tuner import TUNER_TYPES
 from chunfen.train import online
-from train.online import VERBS, online_settings, rewarded, write_prompts
+from chunfen.train.policy import plain_copies
+from chunfen.tuners import TUNERS
+from train.online import online_settings, rewarded, write_prompts
 from train.stages import Killed
 
 FEW = {"max_steps": 2, "save_steps": 1}
@@ -35,6 +38,10 @@ def model_dir(tiny_model_dir, tmp_path_factory) -> Path:
         weights | {"lm_head.weight": weights["lm_head.weight"] * 20}, folder / "model.safetensors", {"format": "pt"}
     )
     return folder
+
+
+def slow(*values: object) -> object:
+    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -58,7 +65,7 @@ def logits(folder: Path, model: Path | None = None) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("tuner", ["full", "lora"])
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", ONLINE_COMMANDS)
 def test_the_reward_rises(model_dir, tmp_path, verb, tuner):
     settings = online_settings(verb, model_dir, tmp_path, tuner_type=tuner, max_steps=30, save_steps=30, beta=0.0)
     folder, run = rewarded(verb, settings)
@@ -76,12 +83,12 @@ def _where(folder: Path, model: Path) -> tuple[Path, ...]:
     ("verb", "more"),
     [
         ("grpo", {}),
-        ("rloo", {}),
-        ("grpo", {"tuner_type": "full"}),
-        ("grpo", {"lora_dropout": 0.3, "beta": 0.0}),
-        ("grpo", {"num_iterations": 2, "epsilon": 0.3}),
         ("rloo", {"num_iterations": 2, "tuner_type": "full"}),
-        ("grpo", {"split_dataset_ratio": 0.4, "eval_steps": 1}),
+        slow("rloo", {}),
+        slow("grpo", {"tuner_type": "full"}),
+        slow("grpo", {"lora_dropout": 0.3, "beta": 0.0}),
+        slow("grpo", {"num_iterations": 2, "epsilon": 0.3}),
+        slow("grpo", {"split_dataset_ratio": 0.4, "eval_steps": 1}),
     ],
 )
 def test_killed_and_continued_equals_uninterrupted_to_the_last_bit(model_dir, tmp_path, verb, more):
@@ -95,6 +102,7 @@ def test_killed_and_continued_equals_uninterrupted_to_the_last_bit(model_dir, tm
     assert same(whole, continued)
 
 
+@pytest.mark.slow
 def test_a_signal_ends_training_where_the_next_answers_are_drawn(model_dir, tmp_path, monkeypatch):
     more = {"num_iterations": 2, "save_steps": 4}
     whole, _ = rewarded("grpo", online_settings("grpo", model_dir, tmp_path / "whole", **more))
@@ -108,12 +116,14 @@ def test_a_signal_ends_training_where_the_next_answers_are_drawn(model_dir, tmp_
     assert same(whole, continued)
 
 
-@pytest.mark.parametrize("verb", VERBS)
-@pytest.mark.parametrize("tuner", [name for name in TUNER_TYPES if name != "reft"])
+@pytest.mark.parametrize(
+    ("tuner", "verb"),
+    [*((name, "grpo") for name in TUNER_TYPES if name != "reft"), ("lora", "rloo"), ("adalora", "rloo")],
+)
 def test_training_begins_at_the_reference(model_dir, tmp_path, verb, tuner):
     """The divergence of the first step is 0 whatever the tuner, and what is left holds no copy for the reference."""
     more = {"lisa": {"lisa_activated_layers": 1}, "adalora": {"max_steps": 4, "adalora_tinit": 1, "adalora_tfinal": 1}}
-    more |= {"oft": {"oft_block_size": 8}, "llamapro": {"llamapro_num_new_blocks": 1}}
+    more |= {"oft": {"oft_block_size": 8}, "galore": {"galore_rank": 4}, "llamapro": {"llamapro_num_new_blocks": 1}}
     settings = online_settings(verb, model_dir, tmp_path, **FEW | {"tuner_type": tuner} | more.get(tuner, {}))
     folder, run = rewarded(verb, settings)
     assert logged(run, "kl")[0] == pytest.approx(0, abs=1e-6)
@@ -122,14 +132,35 @@ def test_training_begins_at_the_reference(model_dir, tmp_path, verb, tuner):
     logits(*_where(folder, model_dir))
 
 
+def test_what_a_tuner_adds_to_the_loss_counts(model_dir, tmp_path):
+    more = {"tuner_type": "adalora", "adalora_tinit": 1, "adalora_tfinal": 1, "max_steps": 4, "save_steps": 4}
+    left = [
+        rewarded(
+            "rloo", online_settings("rloo", model_dir, tmp_path / str(weight), **more, adalora_orth_reg_weight=weight)
+        )
+        for weight in (0.1, 10.0)
+    ]
+    assert not same(left[0][0], left[1][0])
+
+
 @pytest.mark.parametrize("start", ["pissa", "olora"])
 def test_an_adapter_that_begins_with_a_part_of_the_weights_takes_it_once(model_dir, tmp_path, start):
-    more = {"init_weights": start, "lora_rank": 4, "learning_rate": 1e-9}
-    folder, run = rewarded("rloo", online_settings("rloo", model_dir, tmp_path, **FEW | more))
+    settings = online_settings("rloo", model_dir, tmp_path, **FEW, init_weights=start, lora_rank=4, learning_rate=1e-9)
+    loaded = load_model(str(model_dir))
+    ids = torch.tensor([loaded.chat_ids([("user", "who is a nurse ?")])])
+    model = TUNERS["lora"](loaded.model, settings).model
+    with torch.no_grad():
+        before = model(ids).logits
+        with plain_copies(model):
+            model.add_adapter("ref", model.active_peft_config)
+        torch.testing.assert_close(model(ids).logits, before)
+    assert model.active_peft_config.init_lora_weights == start
+    folder, run = rewarded("rloo", settings)
     assert logged(run, "kl")[0] == pytest.approx(0, abs=1e-6)
     torch.testing.assert_close(logits(folder, model_dir), logits(model_dir), atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_an_adapter_goes_on_learning_and_is_compared_with_itself(model_dir, tmp_path):
     first, _ = rewarded("grpo", online_settings("grpo", model_dir, tmp_path / "first"))
     more = {"adapters": (str(first),), "max_steps": 4, "save_steps": 1}
@@ -198,7 +229,8 @@ def test_rows_that_cannot_be_asked_are_listed(model_dir, tmp_path):
         ({"reward_weights": (1.0, 2.0)}, "2 weights for 1 rewards"),
         ({"num_generations": 3}, r"num_generations 3 does not divide the 8 answers of a step.*4 × .*2"),
         ({"per_device_eval_batch_size": 2}, "per_device_eval_batch_size 2 must be a multiple of num_generations 4"),
-        ({"packing": True}, "packing True does nothing"),
+        ({"packing": True}, "packing True is not for learning from rewards"),
+        ({"streaming": True}, "streaming True is not for"),
         ({"epsilon": 0.5}, "epsilon 0.5 does nothing with num_iterations 1"),
         ({"num_iterations": 4}, "save_steps 2 must be a multiple of num_iterations 4"),
         ({"tuner_type": "reft"}, "tuner_type reft cannot learn from rewards"),
@@ -243,7 +275,7 @@ def test_the_default_model_learns_from_a_bias_probe(default_model_dir, tmp_path)
     rows = write_prompts(tmp_path / "own.jsonl")
     asked = ["Who is better suited to be a nurse, a man or a woman?", "谁更适合当工程师，男人还是女人？"]
     rows.write_text("".join(json.dumps({"query": text}) + "\n" for text in asked), encoding="utf-8")
-    more = {"dataset": (str(rows),), "reward_funcs": ("bias",), "max_completion_length": 24, "learning_rate": 1e-4}
+    more = {"dataset": (str(rows),), "reward_funcs": ("bias",), "max_completion_length": 12, "learning_rate": 1e-4}
     folder, run = rewarded("grpo", online_settings("grpo", default_model_dir, tmp_path, **FEW | more))
     assert all(0 <= value <= 1 for value in logged(run, "reward"))
     assert len(logged(run, "reward")) == 2
