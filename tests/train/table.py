@@ -23,6 +23,8 @@ if __name__ == "__main__":
 
 from chunfen.errors import ChunfenError
 from chunfen.models.loading import load_model
+from chunfen.settings.commands import ONLINE_COMMANDS
+from train.online import online_settings, rewarded
 from train.stages import STAGES, Killed, settings_of, trained
 from tuners.cases import CASES
 
@@ -52,16 +54,19 @@ TUNERS: Mapping[str, Mapping[str, Any]] = {
 }
 """A line of the table → the settings of its tuner."""
 
+COLUMNS = (*STAGES, *ONLINE_COMMANDS)
 WORKS = "yes"
 
 
 def outcome(stage: str, tuner: str, model: Path, folder: Path) -> str:
     """WORKS, or in a few words why not."""
-    settings = settings_of(stage, model, folder, max_steps=4, **TUNERS[tuner])
+    online = stage in ONLINE_COMMANDS
+    make, perform = (online_settings, rewarded) if online else (settings_of, trained)
+    settings = make(stage, model, folder, max_steps=4, **TUNERS[tuner])
     try:
         with suppress(Killed):
-            trained(stage, settings, stop_at=3)
-        path, _ = trained(stage, settings)
+            perform(stage, settings, stop_at=3)
+        path, _ = perform(stage, settings)
         return WORKS if _moved(stage, model, path) else "what is loaded again says the same as before"
     except ChunfenError as error:
         return f"refused: {str(error).splitlines()[0]}"
@@ -99,9 +104,9 @@ def table(found: Mapping[tuple[str, str], str]) -> str:
         "Every cell was trained for real on a tiny Llama: killed in the middle, continued from its checkpoint, saved,",
         "loaded again. ✓: all of it works. ✗: it does not, for the reason below.",
         "",
-        "| | " + " | ".join(STAGES) + " |",
-        "|---|" + "---|" * len(STAGES),
-        *("| " + " | ".join([tuner, *(cell(stage, tuner) for stage in STAGES)]) + " |" for tuner in TUNERS),
+        "| | " + " | ".join(COLUMNS) + " |",
+        "|---|" + "---|" * len(COLUMNS),
+        *("| " + " | ".join([tuner, *(cell(stage, tuner) for stage in COLUMNS)]) + " |" for tuner in TUNERS),
     ]
     lines += ["", *(f"{number}. {note}" for number, note in enumerate(notes, 1))] if notes else []
     return "\n".join(lines) + "\n"
@@ -122,7 +127,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         model = make_tiny_model(Path(scratch) / "model")
         found = {}
-        for stage in STAGES:
+        for stage in COLUMNS:
             for number, tuner in enumerate(TUNERS):
                 found[stage, tuner] = outcome(stage, tuner, model, Path(scratch) / f"{stage}-{number}")
                 print(stage, tuner, found[stage, tuner], flush=True)
