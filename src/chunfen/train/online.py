@@ -157,12 +157,12 @@ class OnlineTraining(Training):
         from chunfen.train.rewards.trl import made, makers
         from chunfen.tuners import TUNERS
 
-        require_trl(self.name)
-        from chunfen.train.policy import forget_reference
-
         settings, kind = self.settings, TUNERS[self.settings.tuner_type]
+        require_trl(self.name)
         refuse(settings)
         counted, named = sizes(settings), makers(settings)
+        from chunfen.train.policy import forget_reference  # TRL, which takes seconds
+
         encoder = training_encoder(settings)
         rows, held_out = self.prompts(encoder)
         rewards = made(named, settings, [*rows, *held_out])
