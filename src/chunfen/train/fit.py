@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -111,8 +111,26 @@ def arguments(
     return kind(**given | more)
 
 
-def telling(metric: Callable[..., None], say: Callable[[str], None], steps: int) -> Callable[..., None]:
-    """`metric` that also tells the user, twenty times in a training, how it goes.
+def describe(numbers: Mapping[str, float]) -> str:
+    """What a line of metrics says, for the user; nothing of lines that are not for him.
+
+    >>> describe({"loss": 2.25, "tokens_per_second": 310.0})
+    'loss 2.25, 310 tokens a second'
+    """
+    if "eval_loss" in numbers:
+        return f"loss of the validation rows {numbers['eval_loss']:.4g}"
+    if "tokens_per_second" not in numbers:
+        return ""
+    return f"loss {numbers['loss']:.4g}, {numbers['tokens_per_second']:.0f} tokens a second"
+
+
+def telling(
+    metric: Callable[..., None],
+    say: Callable[[str], None],
+    steps: int,
+    describe: Callable[[Mapping[str, float]], str] = describe,
+) -> Callable[..., None]:
+    """`metric` that also tells the user, twenty times in a training and at each evaluation, how it goes.
 
     >>> tell = telling(lambda **numbers: None, print, 40)
     >>> tell(step=1, loss=2.5, tokens_per_second=300.4); tell(step=2, loss=2.25, tokens_per_second=310.0)
@@ -123,12 +141,10 @@ def telling(metric: Callable[..., None], say: Callable[[str], None], steps: int)
     def tell(step: int, **numbers: float) -> None:
         nonlocal told
         metric(step=step, **numbers)
-        if "eval_loss" in numbers:
-            say(f"step {step} of {steps}: loss of the validation rows {numbers['eval_loss']:.4g}")
-        elif "loss" in numbers and step // each > told:
-            told = step // each
-            loss, speed = numbers["loss"], numbers["tokens_per_second"]
-            say(f"step {step} of {steps}: loss {loss:.4g}, {speed:.0f} tokens a second")
+        said, evaluated = describe(numbers), any(name.startswith("eval_") for name in numbers)
+        if said and (evaluated or step // each > told):
+            told = told if evaluated else step // each
+            say(f"step {step} of {steps}: {said}")
 
     return tell
 

@@ -5,7 +5,7 @@ The rows and what is left in the run folder are as in `chunfen.train.perform`; t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from chunfen.data.load import Rejected
 from chunfen.data.row import Row
 from chunfen.errors import SettingError
-from chunfen.models.loading import pick_device
 from chunfen.models.templates import render, turns_of
 from chunfen.runs import Run
 from chunfen.train.batches import Schedule, by_rows
@@ -117,26 +116,17 @@ def asked(rows: Sequence[Row], system: str | None) -> Dataset:
     return Dataset.from_dict({"prompt": prompts, "row": list(range(len(rows)))})
 
 
-def telling(metric: Callable[..., None], say: Callable[[str], None], steps: int) -> Callable[..., None]:
-    """`metric` that also tells the user, twenty times in a training, how it goes.
+def describe(numbers: Mapping[str, float]) -> str:
+    """What a line of metrics says, for the user.
 
-    >>> tell = telling(lambda **numbers: None, print, 20)
-    >>> tell(step=1, reward=0.25, **{"completions/mean_length": 31.2})
-    step 1 of 20: reward 0.25, 31 tokens an answer
+    >>> describe({"reward": 0.25, "completions/mean_length": 31.2})
+    'reward 0.25, 31 tokens an answer'
     """
-    each, told = max(1, steps // 20), 0
-
-    def tell(step: int, **numbers: float) -> None:
-        nonlocal told
-        metric(step=step, **numbers)
-        if "eval_reward" in numbers:
-            say(f"step {step} of {steps}: reward of the validation rows {numbers['eval_reward']:.4g}")
-        elif "reward" in numbers and step // each > told:
-            told = step // each
-            length = numbers["completions/mean_length"]
-            say(f"step {step} of {steps}: reward {numbers['reward']:.4g}, {length:.0f} tokens an answer")
-
-    return tell
+    if "eval_reward" in numbers:
+        return f"reward of the validation rows {numbers['eval_reward']:.4g}"
+    if "reward" not in numbers:
+        return ""
+    return f"reward {numbers['reward']:.4g}, {numbers['completions/mean_length']:.0f} tokens an answer"
 
 
 def require_trl(verb: str) -> None:
@@ -197,6 +187,7 @@ class OnlineTraining(Training):
         held_out: Sequence[Row],
     ) -> Trainer:
         """TRL's trainer with all of it."""
+        from chunfen.train.fit import telling
         from chunfen.train.policy import Between, policy_arguments, policy_trainer
 
         settings, run = self.settings, self.run
@@ -221,7 +212,7 @@ class OnlineTraining(Training):
             tokenizer=encoder.tokenizer,
             watch=Between(
                 lambda done, total: run.progress("training", done, total),
-                telling(run.metric, run.say, steps),
+                telling(run.metric, run.say, steps, describe),
                 plan.rounds,
             ),
         )
@@ -239,5 +230,4 @@ class OnlineTraining(Training):
             "per_device_eval_batch_size": counted.evaluated,
             "bf16": dtype == torch.bfloat16,
             "fp16": dtype == torch.float16,
-            "use_cpu": pick_device(self.settings.device).type == "cpu",
         }
