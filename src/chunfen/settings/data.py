@@ -41,6 +41,8 @@ class DataSettings(Settings):
     """Tokens of a row, at most; none: as many as the longest row has and the model takes."""
     truncation_strategy: Truncation = "delete"
     """What becomes of longer rows. delete: not used, and listed. left, right: cut there. split: made into several."""
+    max_images: Annotated[int, Field(ge=0)] | None = None
+    """Pictures of a row, at most; rows with more are listed and not used. none: any number."""
     packing: bool = False
     """Put several rows into one sequence of max_length tokens; they do not see each other."""
     learn: Literal["all", "last"] = "all"

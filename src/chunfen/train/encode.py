@@ -19,13 +19,15 @@ Truncation = Literal["delete", "left", "right", "split"]
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """How rows become texts. learn: which answers of a conversation. max_length: in tokens; None: any."""
+    """How rows become texts. learn: which answers of a conversation. max_length: in tokens; None: any.
+    max_images: of a row; None: any number."""
 
     tokenizer: PreTrainedTokenizerBase
     system: str | None = None
     learn: Learn = "all"
     max_length: int | None = None
     truncation: Truncation = "delete"
+    max_images: int | None = None
 
     def texts(self, row: Row) -> list[Text]:
         """The text of a row, or the parts that it is split into. Raises RowError where nothing is left to learn."""
@@ -59,7 +61,7 @@ class Encoder:
 
     def whole(self, row: Row) -> Text:
         """A text or conversation that is judged as a whole; its last token is read."""
-        _refuse_media(row)
+        self._refuse_media(row)
         tokens = encode_row(row, self.tokenizer, system=self.system, learn="last")
         size = self.max_length or len(tokens.ids)
         if len(tokens.ids) > size:
@@ -72,9 +74,17 @@ class Encoder:
         return self.whole(row), self.whole(replace(row, messages=row.rejected))
 
     def _encoded(self, row: Row, learn: Learn) -> Text:
-        _refuse_media(row)
+        self._refuse_media(row)
         tokens = encode_row(row, self.tokenizer, system=self.system, learn=learn)
         return Text(tokens.ids, tuple(place for place, learned in enumerate(tokens.learned) if learned and place))
+
+    def _refuse_media(self, row: Row) -> None:
+        """A model of text would take a picture's tag for words."""
+        if self.max_images is not None and len(row.images) > self.max_images:
+            raise RowError(f"{len(row.images)} images are more than max_images {self.max_images}")
+        for name in ("images", "videos", "audios"):
+            if getattr(row, name):
+                raise RowError(f"it has {name}, and this model reads text alone")
 
     def _refuse_if_deleting(self, length: int) -> None:
         if self.truncation == "delete":
@@ -88,13 +98,6 @@ def cut(text: Text, begin: int, end: int) -> Text:
     Text(ids=(5, 6, 7), reads=(2,))
     """
     return Text(text.ids[begin:end], tuple(place - begin for place in text.reads if begin < place < end))
-
-
-def _refuse_media(row: Row) -> None:
-    """A model of text would take a picture's tag for words."""
-    for name in ("images", "videos", "audios"):
-        if getattr(row, name):
-            raise RowError(f"it has {name}, and this model reads text alone")
 
 
 def _learnable(text: Text) -> Text:

@@ -171,7 +171,7 @@ def _key(rows: Sequence[Row], stage: Stage, encoder: Encoder) -> str:
     found = hashlib.sha256(code_hash().encode())
     tokenizer = encoder.tokenizer
     vocabulary = json.dumps(tokenizer.get_vocab(), sort_keys=True)
-    how = (stage.wording(), encoder.system, encoder.learn, encoder.max_length, encoder.truncation)
+    how = (stage.wording(), encoder.system, encoder.learn, encoder.max_length, encoder.truncation, encoder.max_images)
     for part in (vocabulary, str(tokenizer.chat_template), str(tokenizer.init_kwargs), str(how)):
         found.update(part.encode())
     for row in rows:

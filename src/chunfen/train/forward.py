@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from peft.helpers import disable_input_dtype_casting
 from torch import Tensor
 
 from chunfen.data.packing import PackedBatch, collate, join_rows, plan_rows
@@ -103,6 +102,8 @@ def row_logits(model: Any, batch: TextBatch, *, tree: bool = True, dtype: torch.
 @contextmanager
 def precision(model: Any, dtype: torch.dtype | None = None) -> Iterator[None]:
     """Compute in one number format: the fp32 weights of an adapter are rounded; PEFT would widen all activations."""
+    from peft.helpers import disable_input_dtype_casting
+
     dtype = dtype or model.dtype
     if dtype == torch.float32:
         yield

@@ -88,4 +88,5 @@ def training_encoder(settings: Any) -> Encoder:
         learn=settings.learn,
         max_length=settings.max_length or context,
         truncation=settings.truncation_strategy,
+        max_images=settings.max_images,
     )
