@@ -6,6 +6,7 @@ import pytest
 
 from chunfen.errors import SettingError
 from chunfen.models import catalog, resolve
+from chunfen.models.templates import template_names
 
 
 @pytest.mark.parametrize(
@@ -57,3 +58,10 @@ def test_every_entry_is_complete():
         assert set(spec.ids) <= {"pypi", "huggingface", "modelscope"}, spec
         assert spec.name == spec.name.lower()
     assert len(catalog()) >= 20
+
+
+def test_templates_that_entries_name_ship_here():
+    named = {spec.template for spec in catalog().values()} - {None}
+    assert named <= set(template_names())
+    assert set(template_names()) - named == {"alpaca"}  # which is for base models, when it is asked for
+    assert not any(spec.base for spec in catalog().values() if spec.template)

@@ -7,8 +7,10 @@ from typing import Any
 
 import yaml
 
+from chunfen.plugins import run_plugins
 from chunfen.runs import newest_unfinished
 from chunfen.settings.base import Settings
+from chunfen.settings.commands import StageCommand
 from chunfen.settings.describe import options
 from chunfen.settings.model import ModelSettings
 from chunfen.settings.resolve import Resolved
@@ -55,4 +57,9 @@ def _plan(verb: str, settings: Settings) -> Iterator[str]:
         new = settings.output_dir / (settings.name or f"<time>-{verb}-<model>")
         folder, said = (unfinished.folder, "continued") if unfinished else (new, "new")
         yield f"# run folder: {folder} (would be {said})"
+    if isinstance(settings, StageCommand):
+        from chunfen.train.planning import training_plan
+
+        run_plugins(settings.external_plugins)
+        yield from (f"# {line}" for line in training_plan(settings.stage(verb), settings))
     yield "# dry run: nothing was done"

@@ -25,7 +25,8 @@ class ModelSpec:
 
     name: its short name here, its id on a hub, or its folder. ids: its id on each hub, in the order to try;
     empty: a folder. kind: what it works on. parameters: in millions; 0: not known. languages: ISO 639-1
-    codes of those that it speaks. base: not trained to chat.
+    codes of those that it speaks. base: not trained to chat. template: a chat template that ships here, for a
+    tokenizer that brings none.
     """
 
     name: str
@@ -37,6 +38,7 @@ class ModelSpec:
     licence: str = ""
     languages: tuple[str, ...] = ()
     base: bool = False
+    template: str | None = None
     about: str = ""
 
 
