@@ -11,6 +11,7 @@ from transformers import LlamaConfig
 
 from chunfen.models.shapes import build, config_of
 from chunfen.settings.tuner import TUNER_TYPES, TunerSettings
+from chunfen.train import memory
 from chunfen.train.memory import BITS, MemoryPlan, memory_plan
 from chunfen.train.planning import UNPLANNED
 from chunfen.tuners import TUNERS
@@ -115,6 +116,15 @@ def test_what_activations_grow_with():
     assert planned(length=512, checkpointing=True).activations < 0.1 * long
 
 
+@pytest.mark.parametrize("tuner", ["full", "lora", "reft", "freeze", "lisa"])
+@pytest.mark.parametrize("length", [8, 300])
+def test_of_many_layers_a_few_tell(tuner, length, monkeypatch):
+    deep = of_layers(12)
+    few = planned(deep, tuner, length=length)
+    monkeypatch.setattr(memory, "FEW", 100)
+    assert planned(deep, tuner, length=length) == few
+
+
 def test_logits_are_computed_where_they_are_read():
     whole, few = planned(length=256), planned(length=256, reads=16)
     assert few.logits < whole.logits / 10
@@ -129,13 +139,13 @@ def test_other_optimizers_hold_less():
 
 def test_lisa_and_galore_hold_less_than_full_tuning():
     full, lisa, galore = planned(), planned(tuner="lisa"), planned(tuner="galore")
-    layer = (count() - count(replace_layers(0))) // 4
+    layer = (count() - count(of_layers(0))) // 4
     assert lisa.weights == full.weights and full.gradients - lisa.gradients == 4 * 3 * layer
     assert lisa.optimizer == 2 * lisa.gradients
     assert galore.gradients == full.gradients and galore.optimizer < full.optimizer
 
 
-def replace_layers(layers: int) -> LlamaConfig:
+def of_layers(layers: int) -> LlamaConfig:
     return LlamaConfig(**{**TINY.to_dict(), "num_hidden_layers": layers, "layer_types": None})
 
 

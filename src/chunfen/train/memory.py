@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,7 +21,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from chunfen.engines.transformers.logprobs import picked_logprobs
-from chunfen.tuners.layers import decoder_layers, is_linear
+from chunfen.errors import SettingError
+from chunfen.tuners.layers import decoder_layers, is_linear, layer_stack
 
 BITS = {4: 4 + 8 / 64 + 32 / (64 * 256), 8: 8.0}
 """bitsandbytes' bits of a weight by quant_bits. 4: NF4 with a scale of 8 bits for 64 weights, and one of 32 for 256 of
@@ -35,6 +37,9 @@ no place for an aligned piece where one of the same size was freed. `bench/memor
 
 FRAGMENTS_ON_GPU = 0.1
 """The same of all that comes and goes there, with PyTorch's own allocator."""
+
+FEW = 2
+"""So many layers tell what each takes, where all are alike."""
 
 STATES = {"sgd": 0, "lion": 4, "adagrad": 4, "rmsprop": 4, "ademamix": 12}
 """Bytes of state for a weight, by the beginning of the optimizer's name; of all others, which are Adams, 8. adafactor
@@ -114,22 +119,21 @@ def memory_plan(
     learning = turn(model, tuner)
     optimizer = state(model, tuner, learning, optim)
     with FakeTensorMode():
-        _put_on_cpu(model)
-        activations, logits, ledger = _step(model, rows, length, reads, compute, checkpointing)
+        step = _taken(model, partial(_step, model, rows, length, reads, compute, checkpointing))
     gradients = sum(map(_size, learning))
     widened = (
         max((w.numel() for w in quantized.values()), default=0) * compute.itemsize
     )  # one at a time, to multiply it
-    fragments = FRAGMENTS * ledger.most_small if device == "cpu" else FRAGMENTS_ON_GPU * (ledger.most + widened)
+    fragments = FRAGMENTS * step.small if device == "cpu" else FRAGMENTS_ON_GPU * (step.most + widened)
     return MemoryPlan(
         count=sum(weight.numel() for weight in model.parameters()),
         trainable=sum(weight.numel() for weight in learning),
         weights=weights,
         gradients=gradients,
         optimizer=optimizer,
-        activations=activations,
-        logits=logits,
-        overhead=ledger.most - activations - logits + widened + round(fragments),
+        activations=step.activations,
+        logits=step.logits,
+        overhead=step.most - step.activations - step.logits + widened + round(fragments),
         fragments=round(fragments),
     )
 
@@ -194,23 +198,61 @@ def _size(tensor: Tensor) -> int:
     return tensor.numel() * tensor.element_size()
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Bytes of a step: kept for the backward pass before the head, and from there on; most that are alive at once, and
+    most of them in small pieces."""
+
+    activations: int
+    logits: int
+    most: int
+    small: int
+
+
+def _taken(model: Any, step: Callable[[], Taken]) -> Taken:
+    """What a step takes. Of many layers that are alike, what more of them take is seen from a few."""
+    try:
+        holder, name = layer_stack(model)
+    except SettingError:
+        return step()
+    layers: nn.ModuleList = getattr(holder, name)
+    if len(layers) > 2 * FEW and all(_looks(layer) == _looks(layers[0]) for layer in layers):
+        some = []
+        for number in (FEW, 2 * FEW):
+            setattr(holder, name, layers[:number])
+            some.append(step())
+        setattr(holder, name, layers)
+        few, more = some
+        kept = more.activations + more.logits - few.activations - few.logits
+        if more.most - few.most == kept:  # else most is alive near the end, and with more layers perhaps not
+            times = (len(layers) - FEW) / FEW
+            pairs = zip(astuple(few), astuple(more), strict=True)
+            return Taken(*(round(one + times * (two - one)) for one, two in pairs))
+    return step()
+
+
+def _looks(layer: nn.Module) -> list[Any]:
+    """All that what a layer takes depends on."""
+    weights = [(name, w.shape, w.dtype, w.requires_grad) for name, w in layer.named_parameters()]
+    return [*weights, bool(layer._forward_hooks)]
+
+
 def _put_on_cpu(model: nn.Module) -> None:
     """In place of the weights of the meta device such as know where they would be: autocast asks for that."""
     made: dict[int, Any] = {}
     for module in model.modules():
         for name, weight in module._parameters.items():
-            if weight is not None:
+            if weight is not None and weight.device.type == "meta":
                 fresh = nn.Parameter(torch.empty(weight.shape, dtype=weight.dtype), requires_grad=weight.requires_grad)
                 module._parameters[name] = made.setdefault(id(weight), fresh)  # tied weights stay tied
         for name, buffer in module._buffers.items():
-            if buffer is not None:
+            if buffer is not None and buffer.device.type == "meta":
                 module._buffers[name] = torch.empty(buffer.shape, dtype=buffer.dtype)
 
 
-def _step(
-    model: Any, rows: int, length: int, reads: int | None, compute: torch.dtype, checkpointing: bool
-) -> tuple[int, int, Ledger]:
-    """Bytes that are kept for the backward pass, before the head and from there on, and what came and went."""
+def _step(model: Any, rows: int, length: int, reads: int | None, compute: torch.dtype, checkpointing: bool) -> Taken:
+    """A step, forward and backward."""
+    _put_on_cpu(model)
     for weight in model.parameters():
         weight.grad = torch.empty_like(weight) if weight.requires_grad else None
     ids = torch.zeros(rows, length, dtype=torch.long)
@@ -242,7 +284,7 @@ def _step(
     if hook:
         hook.remove()
     before = at_head[0] if at_head else kept
-    return before, kept - before, ledger
+    return Taken(before, kept - before, ledger.most, ledger.most_small)
 
 
 def _of_read(logits: Tensor) -> Tensor:
