@@ -127,8 +127,16 @@ def test_what_cannot_be_used_is_counted(tmp_path: Path, default_model_dir):
 def test_mistakes_are_found_before_the_training(tmp_path: Path, offline):
     with pytest.raises(SettingError, match=r"target_modules 'q_porj'.*Did you mean 'q_proj'"):
         list(training_plan("sft", FinetuneCommand(model="qwen3-0.6b", target_modules=("q_porj",))))
+    with pytest.raises(SettingError, match=r"'instruction-en' is not known\. Did you mean 'instructions-en'"):
+        list(training_plan("sft", FinetuneCommand(model="qwen3-0.6b", dataset=("instruction-en",))))
     with pytest.raises(DataError, match="no row can be used; this stage takes: text"):
         list(training_plan("pt", PretrainCommand(model="qwen3-0.6b", dataset=("instructions-en",))))
+
+
+def test_of_very_many_rows_steps_are_not_counted(offline, monkeypatch):
+    monkeypatch.setattr(planning, "MANY", 50_000)
+    plan = lines("sft", FinetuneCommand(model="qwen3-0.6b", dataset=("alpaca-en",)))
+    assert "52,002 rows" in plan["data"] and "steps" not in plan and "total" in plan
 
 
 def test_what_is_not_known_is_said(offline):

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from chunfen.data.catalog import find
+from chunfen.data.files import kind_of_file
 from chunfen.data.formats import RowError
 from chunfen.data.reference import parse_dataset
 from chunfen.data.row import Message, Row
+from chunfen.data.source import HUB_ID, load_datasets
 from chunfen.errors import DataError, SettingError
 from chunfen.models.shapes import already_here, build, config_of
 from chunfen.train.stages import STAGES
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 
 SAMPLE = 1000
 """Rows that are made into tokens; how long the others are follows from their characters."""
+MANY = 1_000_000
+"""Of more rows that are not here steps are not counted: it takes a list of all."""
 UNKNOWN = 1024
 """Tokens of a row that nobody knows."""
 MARKUP = 5
@@ -89,7 +93,10 @@ def needs_hub(dataset: str) -> bool:
     """
     ref = parse_dataset(dataset)
     known = find(ref.name)
-    return bool(known.ids) if known else bool(ref.hub) or not Path(ref.name).expanduser().exists()
+    if known:
+        return bool(known.ids)
+    is_path = kind_of_file(ref.name) or Path(ref.name).expanduser().exists()
+    return bool(ref.hub) or (bool(HUB_ID.fullmatch(ref.name)) and not is_path)
 
 
 def _lengths(stage: Stage, settings: Any, context: int | None) -> Lengths:
@@ -104,9 +111,8 @@ def _lengths(stage: Stage, settings: Any, context: int | None) -> Lengths:
         counts = [_rows_by_the_catalog(text) for text in settings.dataset]
         number = f" {sum(counts):,} rows by the catalog." if all(counts) else ""
         line = f"data: {named}: not here yet, so the length of rows is not known; {size:,} tokens are assumed.{number}"
-        return Lengths(unread * (sum(counts) if all(counts) else 1), [line], known=all(counts))
-    from chunfen.data.source import load_datasets
-
+        known = all(counts) and sum(counts) <= MANY
+        return Lengths(unread * (sum(counts) if known else 1), [line], known)
     loaded = load_datasets(settings.dataset, settings)
     rows = stage.prepare([row for row in loaded.rows if row.kind in stage.kinds])
     if not rows:
