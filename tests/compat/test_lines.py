@@ -8,10 +8,12 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import yaml
+from safetensors.torch import load_file
 
 from chunfen.cli.main import VERBS
 from chunfen.errors import SettingError
@@ -19,7 +21,7 @@ from chunfen.models import resolve as find_model
 from chunfen.settings.commands import COMMANDS
 
 from .conftest import Swift
-from .lines import ALPACA, DPO, LINES, LORA, PAIRS, ZERO_3, write
+from .lines import ALPACA, DEEPSPEED, DPO, LINES, LORA, PAIRS, ZERO_3, write
 
 
 def not_there_yet(verb: str, meant: dict[str, object]) -> list[str]:
@@ -49,9 +51,9 @@ def test_a_line_means_what_it_says(swift: Swift, tmp_path: Path, name: str) -> N
     assert len(warnings) == 1 and "model_type" in warnings[0] and "model" in warnings[0]
 
 
-def trained(swift: Swift, line: str, *more: object) -> Path:
-    """Train for two steps; the folder of the adapter."""
-    done = swift(line, "--max_steps", 2, "--torch_dtype", "float32", "--dataset_num_proc", 1, *more)
+def trained(swift: Swift, line: str, *more: object, steps: int = 2) -> Path:
+    """Train for so many steps; the folder of the adapter."""
+    done = swift(line, "--max_steps", steps, "--torch_dtype", "float32", "--dataset_num_proc", 1, *more)
     assert done.returncode == 0, done.stderr
     return Path(done.stdout.strip())
 
@@ -80,6 +82,22 @@ def test_the_line_of_dpo_trains_against_the_model_without_adapter(
     assert (folder.parent / "training/reference.safetensors").is_file()
     first = json.loads((folder.parent / "metrics.jsonl").read_text().splitlines()[0])
     assert first["loss"] == pytest.approx(0.6931, abs=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("deepspeed") is None, reason="deepspeed is not installed: chunfen[deepspeed]")
+def test_the_line_of_deepspeed_trains_in_parts(swift: Swift, tiny_model_dir: Path, tmp_path: Path) -> None:
+    """With the file as the article prints it. Its WarmupLR begins with two steps at a learning rate of 0."""
+    (tmp_path / "ds_z3_config.json").write_text(ZERO_3)
+    rows = write(tmp_path / "rows.jsonl", ALPACA)
+    folder = trained(swift, DEEPSPEED.replace("alpaca-en", str(rows)), "--model", tiny_model_dir, steps=4)
+    used = json.loads((folder.parent / "run.json").read_text())["facts"]["deepspeed"]
+    assert used["zero_optimization"]["stage"] == 3 and used["zero_optimization"]["offload_optimizer"]["device"] == "cpu"
+    assert (used["optimizer"]["type"], used["scheduler"]["type"]) == ("AdamW", "WarmupLR")
+    assert used["optimizer"]["params"]["lr"] == 1e-4
+    moved = load_file(folder / "adapter_model.safetensors")
+    assert any("lora_B" in name and value.any() for name, value in moved.items())
+    assert list((folder.parent / "training").glob("checkpoint-4/global_step4/zero_*"))
 
 
 @pytest.mark.parametrize("verb", ["app", "app-ui", "deploy", "eval", "export", "merge-lora", "web-ui"])

@@ -148,6 +148,10 @@ def test_validation_rows_are_evaluated_and_not_learned(tiny_model_dir, tmp_path)
     _, run = trained("sft", settings)
     evaluated = [line for line in run.metrics() if "eval_loss" in line]
     assert [line["step"] for line in evaluated] == [2, 4, 6]
+    for strategy, steps in (("epoch", [1, 2, 3]), ("no", [])):  # 4 rows, 3 of them a step: 6 steps are 4.5 epochs
+        more = {"split_dataset_ratio": 0.2, "eval_strategy": strategy, "max_steps": 3}
+        _, run = trained("sft", settings_of("sft", tiny_model_dir, tmp_path / strategy, **more))
+        assert [line["step"] for line in run.metrics() if "eval_loss" in line] == steps
     assert (run.manifest["facts"]["rows"], run.manifest["facts"]["validation_rows"]) == (4, 1)
 
 

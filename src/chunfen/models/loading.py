@@ -70,10 +70,10 @@ def load_model(
 
     model: a catalogued name, ``org/name`` or a folder. adapters: folders of adapters, applied in order.
     torch_dtype auto: float32 on a CPU, bfloat16 on a GPU. quant_bits: quantize the weights of the layers while
-    loading, by quant_method; torch_dtype is then that of everything else. template: of a shipped chat template. head: what the model says of a text; where
-    its files have no head for classes or a score, a new one is drawn from torch's generator. Weights are read from
-    safetensors, never from pickles. Raises SettingError for a setting that cannot be used, HubError where the model
-    cannot be had.
+    loading, by quant_method; torch_dtype is then that of everything else. template: name of a shipped chat template.
+    head: what the model says of a text; where its files have no head for classes or a score, a new one is drawn from
+    torch's generator. Weights are read from safetensors, never from pickles. Raises SettingError for a setting that
+    cannot be used, HubError where the model cannot be had.
 
     Example: ``load_model().chat_ids([("user", "Hi")])``.
     """

@@ -52,8 +52,10 @@ class TrainSettings(OptimizerSettings):
     """Batches that make one optimizer step; none: as many as make 16 rows. Where batches go by tokens: its rows."""
     per_device_eval_batch_size: Count | None = None
     """Rows that are computed at once in an evaluation; none: as in training, or 4."""
+    eval_strategy: Literal["steps", "epoch", "no"] = "steps"
+    """When the validation rows are evaluated, if there are any: every eval_steps, after each epoch, or never."""
     eval_steps: Count | None = None
-    """Steps between evaluations on the validation rows, if there are any; none: as save_steps, and at the end."""
+    """Steps between evaluations; none: as save_steps."""
     optim: str = "adamw_torch"
     """Optimizer, by the name that transformers gives it (adamw_torch, adafactor, sgd, paged_adamw_8bit …)."""
     adam_beta2: Annotated[float, Field(gt=0, lt=1)] = 0.95
@@ -66,6 +68,8 @@ class TrainSettings(OptimizerSettings):
     """Use only deterministic kernels; slower on a GPU, and on a CPU the default already."""
     report_to: tuple[str, ...] = ()
     """Where else metrics are sent: tensorboard, trackio, wandb, swanlab, mlflow (each a package of its own)."""
+    deepspeed: str | None = None
+    """ZeRO of DeepSpeed: zero0, zero1, zero2, zero2_offload, zero3, zero3_offload, or a file with its configuration."""
 
     @property
     def accumulation(self) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from chunfen.data.row import Row
 from chunfen.errors import DataError
 from chunfen.hub.quiet import quiet
 from chunfen.models.catalog import resolve as find_model
+from chunfen.models.loading import pick_device
 from chunfen.runs import Run
 from chunfen.runs.files import whole_folder, write_json
 from chunfen.runs.machine import release_memory, versions
@@ -25,6 +27,7 @@ from chunfen.settings.saved import SAVED
 from chunfen.train.stages import STAGES
 
 if TYPE_CHECKING:
+    from chunfen.train.backend import Backend
     from chunfen.train.batches import Schedule
     from chunfen.train.encode import Encoder
     from chunfen.train.example import Example
@@ -80,6 +83,13 @@ class Training:
         self.work.mkdir(exist_ok=True)
         self.model = find_model(settings.model).name  # of a folder, its absolute path
 
+    @cached_property
+    def backend(self) -> Backend:
+        """Who carries it out."""
+        from chunfen.train.backend import backend_of
+
+        return backend_of(self.settings, self.run.say)
+
     def perform(self) -> Path:
         """The folder of what was trained: at once if that was finished, else after `write`."""
         from chunfen.tuners import TUNERS
@@ -95,18 +105,20 @@ class Training:
         from chunfen.train.load import load_for_training, training_encoder
         from chunfen.tuners import TUNERS
 
-        settings, kind = self.settings, TUNERS[self.settings.tuner_type]
+        settings, kind, backend = self.settings, TUNERS[self.settings.tuner_type], self.backend
         encoder = training_encoder(settings)
         learned = self.learned(encoder)
         stage = learned.stage
         self.run.record(steps=learned.steps, epochs=round(learned.rounds, 4))
         set_seed(settings.seed)  # of a new head
-        loaded = load_for_training(settings, whole=kind.whole, head=stage.head, classes=stage.classes)
+        loaded = load_for_training(backend.loading(), whole=kind.whole, head=stage.head, classes=stage.classes)
         reference = self.reference_of(learned, loaded.model)
         set_seed(settings.seed)
         tuner = kind(loaded.model, settings)
-        trainer = self.trainer(learned, tuner, encoder, reference)
-        fit(trainer, self.work, begin=settings.resume_from_checkpoint)
+        with backend.process():
+            trainer = self.trainer(learned, tuner, encoder, reference)
+            fit(trainer, self.work, begin=settings.resume_from_checkpoint)
+            backend.finish(tuner.model)
         self.save(tuner, encoder, path)
 
     def save(self, tuner: Tuner, encoder: Encoder, path: Path) -> None:
@@ -207,6 +219,8 @@ class Training:
 
         settings, validation = self.settings, learned.validation
         options = self.options(tuner, learned, evaluates=bool(len(validation)))
+        options |= (more := self.backend.arguments(options, steps=learned.steps))
+        self.run.record(**more)
         given = arguments(self.work, settings, seed=settings.seed, max_steps=learned.steps, **options)
         told = telling(self.run.metric, self.run.say, learned.steps)
         return StageTrainer(
@@ -215,13 +229,13 @@ class Training:
             as_reference=self.as_reference(learned, tuner),
             penalty=tuner.penalty,
             tree=learned.stage.head == "lm" and not tree_refusal(tuner.model),
-            dtype=compute_dtype(settings),
+            dtype=self.backend.dtype(compute_dtype(settings)),
             model=tuner.model,
             args=given,
             train_dataset=learned.batches,
             eval_dataset=Batches(validation, in_order(len(validation), settings.evaluated_at_once)),
             processing_class=encoder.tokenizer,
-            optimizers=(tuner.optimizer(given), None),
+            **self.backend.optimizer(tuner.optimizer(given)),
             callbacks=[*tuner.callbacks(), watcher(self.run.progress, told, epochs=learned.rounds)],
         )
 
@@ -236,11 +250,18 @@ class Training:
             "neftune_noise_alpha": settings.neftune_noise_alpha,
             "activation_checkpointing": settings.gradient_checkpointing,
             "full_determinism": settings.full_determinism,
+            "use_cpu": pick_device(settings.device).type == "cpu",
             "report_to": list(settings.report_to) or "none",
             "run_name": self.run.name,
-            "eval_strategy": "steps" if evaluates else "no",
-            "eval_steps": settings.eval_steps or settings.save_steps,
+            "eval_strategy": "no" if settings.eval_strategy == "no" or not evaluates else "steps",
+            "eval_steps": self.eval_steps(plan),
         }
+
+    def eval_steps(self, plan: Schedule | Learned) -> int:
+        """Steps between evaluations. To transformers all batches are one epoch, so that epochs are counted here."""
+        if self.settings.eval_strategy == "epoch":
+            return max(1, round(plan.steps / plan.rounds))
+        return int(self.settings.eval_steps or self.settings.save_steps)
 
     def described(self) -> dict[str, Any]:
         """What it takes to make this again."""
@@ -250,7 +271,6 @@ class Training:
 
 def schedule(settings: Any, sizes: Sequence[int], max_length: int | None) -> Schedule:
     """Which examples are computed together and when. sizes: tokens of each."""
-    from chunfen.models.loading import pick_device
     from chunfen.train.batches import by_packs, by_rows, by_tokens
 
     seed = settings.seed if settings.data_seed is None else settings.data_seed

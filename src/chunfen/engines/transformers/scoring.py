@@ -77,12 +77,18 @@ def read_logits(model: Model, batch: PackedBatch, *, tree: bool, cache: Cache | 
         positions = torch.from_numpy(batch.positions).to(device)
         end = torch.from_numpy(batch.end).to(device)
         inputs["position_ids"] = positions
-        inputs["attention_mask"] = masks_for(model.config.get_text_config(), end, positions, model.dtype)
+        plain = inner(model)
+        inputs["attention_mask"] = masks_for(plain.config.get_text_config(), end, positions, plain.dtype)
     else:
         inputs["attention_mask"] = _padding_mask(batch).to(device)
     with _head_sees_only(model, torch.from_numpy(batch.unique).to(device), batch.tokens.shape[1]):
         logits: Tensor = model(**inputs).logits
     return logits[0]
+
+
+def inner(model: Model) -> Model:
+    """The model inside of what computes with it: DeepSpeed's engine has a config of its own."""
+    return getattr(model, "module", model)
 
 
 def read_logprobs(logits: Tensor, batch: PackedBatch) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from chunfen.data.formats import RowError
 from chunfen.data.row import Row
+from chunfen.engines.transformers.scoring import inner
 from chunfen.errors import DataError
 from chunfen.train.encode import Encoder
 from chunfen.train.example import Example
@@ -27,7 +28,7 @@ class Judging(Stage):
         """The head's numbers for each text [texts, outputs]."""
         texts = [text for row in batch.rows for text in row.texts]
         ids = torch.nn.utils.rnn.pad_sequence(
-            [torch.tensor(text.ids) for text in texts], batch_first=True, padding_value=model.config.pad_token_id
+            [torch.tensor(text.ids) for text in texts], batch_first=True, padding_value=inner(model).config.pad_token_id
         )
         lengths = torch.tensor([len(text.ids) for text in texts])
         mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
