@@ -6,11 +6,13 @@ import pty
 import re
 import shutil
 import string
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from io import StringIO
 from pathlib import Path
 
@@ -237,6 +239,8 @@ def terminal(*words: object) -> Iterator[tuple[Terminal, subprocess.Popen[bytes]
         stderr=theirs,
         start_new_session=True,
         env=settings,
+        # A shell that starts the tests in the background has Ctrl-C ignored, and that is inherited.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     os.close(theirs)
     try:
