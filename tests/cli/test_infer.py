@@ -5,8 +5,8 @@ import os
 import pty
 import re
 import shutil
-import string
 import signal
+import string
 import subprocess
 import sys
 import time
