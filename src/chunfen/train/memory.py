@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -226,8 +226,12 @@ def _taken(model: Any, step: Callable[[], Taken]) -> Taken:
         kept = more.activations + more.logits - few.activations - few.logits
         if more.most - few.most == kept:  # else most is alive near the end, and with more layers perhaps not
             times = (len(layers) - FEW) / FEW
-            pairs = zip(astuple(few), astuple(more), strict=True)
-            return Taken(*(round(one + times * (two - one)) for one, two in pairs))
+            whole = few.activations + few.logits + times * kept
+            most, small = (
+                round(one + times * (two - one)) for one, two in ((few.most, more.most), (few.small, more.small))
+            )
+            logits = max(0, more.logits)  # the head is one, however many layers there are
+            return Taken(round(whole) - logits, logits, most, small)
     return step()
 
 
