@@ -78,7 +78,9 @@ def run(swift: Swift, line: str, meant: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize(("line", "meant"), TABLE, ids=[line.removeprefix("swift ") for line, _ in TABLE])
-def test_an_older_name_is_taken_and_said_once(swift: Swift, line: str, meant: dict[str, Any]) -> None:
+def test_an_older_name_is_taken_and_said_once(swift: Swift, tmp_path: Path, line: str, meant: dict[str, Any]) -> None:
+    for name in ("a.jsonl", "b.jsonl"):  # a dry run reads what is here
+        (tmp_path / name).write_text('{"query": "hello", "response": "hello"}\n')
     old = next(word for word in reversed(line.split()) if word.startswith("--")).removeprefix("--")
     said = run(swift, line, meant)
     [today] = meant
@@ -127,6 +129,7 @@ def test_a_model_type_may_stand_beside_the_model(swift: Swift, model: str, first
 
 def test_a_model_type_on_the_command_line_wins_over_a_file(swift: Swift, tmp_path: Path) -> None:
     (tmp_path / "old.yaml").write_text("model: some-org/mine\ndataset: a.jsonl\n")
+    (tmp_path / "a.jsonl").write_text('{"query": "hello", "response": "hello"}\n')
     done = swift("swift sft old.yaml --model-type qwen-7b --train-dataset-sample 5 --dry_run")
     settings = yaml.safe_load(done.stdout)
     assert (settings["model"], settings["dataset"]) == ("qwen-7b", ["a.jsonl#5"])

@@ -104,6 +104,7 @@ def test_killed_and_continued_equals_uninterrupted_to_the_last_bit(model_dir, tm
 
 @pytest.mark.slow
 def test_a_signal_ends_training_where_the_next_answers_are_drawn(model_dir, tmp_path, monkeypatch):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell has it ignored
     more = {"num_iterations": 2, "save_steps": 4}
     whole, _ = rewarded("grpo", online_settings("grpo", model_dir, tmp_path / "whole", **more))
     settings = online_settings("grpo", model_dir, tmp_path / "stopped", **more)
