@@ -16,8 +16,8 @@ TEXTS = (
     "春分这一天，白昼和黑夜一样长。",
     "def mean(values):\n    return sum(values) / len(values)\n",
 )
-COMPUTED = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
-WRITTEN = {"float32": 1e-4, "float16": 1e-2, "bfloat16": 4e-2}
+COMPUTED = {"float32": 5e-4, "float16": 2e-2, "bfloat16": 1e-1}
+WRITTEN = {"float32": 5e-4, "float16": 1e-2, "bfloat16": 4e-2}
 """Greatest difference of two logits, as a share of the largest logit, that comes of rounding: of everything that a
 forward pass computes, or of the weights alone. In float32 a weight that is merged wrongly is off by far more."""
 
