@@ -82,7 +82,7 @@ def in_fresh_process(case: Case, environment: dict[str, str]) -> dict[str, Any]:
     command = [sys.executable, __file__, "--case", json.dumps(asdict(case))]
     done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise SystemExit(f"{case}: {done.stderr[-2000:]}")
+        raise SystemExit(f"{case}: exit code {done.returncode}\n{done.stderr[-2000:]}")
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -144,7 +144,7 @@ def train(case: Case, model: Any) -> None:
             per_device_train_batch_size=case.rows,
             gradient_accumulation_steps=2,
             bf16=case.dtype == "bfloat16",
-            gradient_checkpointing=case.checkpointing,
+            activation_checkpointing=case.checkpointing,
             use_cpu=True,
             report_to="none",
             disable_tqdm=True,
