@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable
 
 import torch
+from arithmetic import matmul_peak, weights_of
 
 from chunfen.data.packing import collate, group_rows, plan_rows
 from chunfen.engines.base import Request
@@ -122,25 +123,10 @@ def measured(sides: dict[str, Callable[[], list[float]]], rounds: int) -> tuple[
 
 def needed_flops(model: torch.nn.Module, encoded: list[EncodedOption]) -> float:
     """Matrix products that the packed plan needs: 2 per weight and token, the head only where it is read."""
-    head = model.get_output_embeddings().weight.numel()
-    embedding = model.get_input_embeddings().weight.numel()
-    tied = model.get_output_embeddings().weight is model.get_input_embeddings().weight
-    body = sum(p.numel() for p in model.parameters()) - embedding - (0 if tied else head)
+    body, head = weights_of(model)
     rows = plan_rows([option.ids for option in encoded], [option.reads for option in encoded])
     reads = sum(len(collate(g).unique) for g in group_rows(rows, batch_tokens=2**40, batch_reads=2**40))
     return 2.0 * (body * sum(map(len, rows)) + head * reads)
-
-
-def matmul_peak() -> float:
-    """FLOP per CPU second of a matrix product in the shape of the default model's largest layer."""
-    a, b = torch.randn(1024, 576), torch.randn(576, 1536)
-    best = 0.0
-    for _ in range(5):
-        start = time.process_time()
-        for _ in range(30):
-            a @ b
-        best = max(best, 30 * 2 * 1024 * 576 * 1536 / (time.process_time() - start))
-    return best
 
 
 def main() -> None:

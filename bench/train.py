@@ -4,8 +4,9 @@
 
 Each side trains in a process of its own, in turn; its first step is not counted. Prints CPU seconds a step (medians of
 the rounds), the ratio to the best setting of the other side, peak memory over that of the imports, and the loss of
-every step, which must agree. TRL is taken at its best of several batch sizes, with its own packing for fine-tuning, and
-with precomputed references for DPO.
+every step, which must agree; of this side also the rows a second and the share of the processor's matrix-product peak
+that went into needed arithmetic: four products per weight and token, shared prefixes once. TRL is taken at its best of
+several batch sizes, with its own packing for fine-tuning, and with precomputed references for DPO.
 """
 
 from __future__ import annotations
@@ -21,6 +22,11 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+import torch
+from arithmetic import matmul_peak, weights_of
+
+from chunfen.runs.machine import peak_memory
 
 ROWS = {"sft": "instructions-en", "dpo": "preferences-en"}
 PER_STEP = 16
@@ -63,25 +69,51 @@ def ours(stage: str, side: str, options: argparse.Namespace, folder: Path) -> di
     run, ends = Run.create(stage, settings), [time.process_time()]
     run.progress = lambda what, done, total: ends.append(time.process_time()) if what == "training" else None
     train(stage, settings, run)
-    return {"ends": ends, "losses": [line["loss"] for line in run.metrics() if "loss" in line]}
+    found = {"ends": ends, "losses": [line["loss"] for line in run.metrics() if "loss" in line], "peak": peak_memory()}
+    return found | needed(stage, settings, options)
+
+
+def needed(stage: str, settings: Any, options: argparse.Namespace) -> dict[str, list[float]]:
+    """Rows of each step, and its matrix products in FLOP: forward and back through frozen weights, nothing twice."""
+    from chunfen.data.packing import plan_rows
+    from chunfen.models.loading import load_model
+
+    body, head = weights_of(load_model(torch_dtype=options.dtype).model)
+    examples, batches, per_step = planned(stage, settings)
+    rows, flops = [], []
+    for k in range(0, len(batches), per_step):
+        places = [place for batch in batches[k : k + per_step] for place in batch]
+        texts = [text for place in places for text in examples[place].texts]
+        plan = plan_rows([text.ids for text in texts], [text.reads for text in texts])
+        reads = sum(len({read.at for read in row.reads}) for row in plan)
+        rows.append(len(places))
+        flops.append(4.0 * (body * sum(map(len, plan)) + head * reads))
+    return {"rows": rows, "flops": flops}
+
+
+def planned(stage: str, settings: Any) -> tuple[Any, list[list[int]], int]:
+    """The examples, the batches of a training, and how many of them are a step."""
+    from chunfen.runs import Run
+    from chunfen.train.load import training_encoder
+    from chunfen.train.perform import Training, schedule
+
+    encoder = training_encoder(settings)
+    _, examples, _ = Training(stage, settings, Run.create(stage, settings)).examples(encoder)
+    plan = schedule(settings, examples.sizes.tolist(), None)
+    return examples, plan.batches, plan.per_step
 
 
 def trl(stage: str, side: str, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """TRL's trainer on the tokens, and in the order, of our own schedule."""
-    import torch
     from datasets import Dataset
     from peft import LoraConfig
     from transformers import TrainerCallback, set_seed
 
     from chunfen.models.loading import load_model
-    from chunfen.runs import Run
-    from chunfen.train.load import training_encoder
-    from chunfen.train.perform import Training, schedule
 
     settings = settings_of(stage, side, options, folder)
-    encoder = training_encoder(settings)
-    _, examples, _ = Training(stage, settings, Run.create(stage, settings)).examples(encoder)
-    order = [k for batch in schedule(settings, examples.sizes.tolist(), None).batches for k in batch]
+    examples, batches, _ = planned(stage, settings)
+    order = [k for batch in batches for k in batch]
     loaded = load_model(torch_dtype=options.dtype)
     ends = [time.process_time()]
 
@@ -147,22 +179,23 @@ def trl(stage: str, side: str, options: argparse.Namespace, folder: Path) -> dic
     torch.set_num_threads(options.threads)
     ends[0] = time.process_time()
     trainer.train()
-    return {"ends": ends, "losses": [line["loss"] for line in trainer.state.log_history if "loss" in line]}
+    losses = [line["loss"] for line in trainer.state.log_history if "loss" in line]
+    return {"ends": ends, "losses": losses, "peak": peak_memory()}
 
 
 def one_side(options: argparse.Namespace) -> None:
     """Train one side in this process and print what was measured as JSON."""
-    import torch
-
-    from chunfen.runs.machine import peak_memory
-
     torch.set_num_threads(options.threads)
     before = peak_memory()
     with tempfile.TemporaryDirectory() as folder:
         side = ours if options.side.startswith("ours") else trl
         found = side(options.stages[0], options.side, options, Path(folder))
     steps = [b - a for a, b in zip(found["ends"], found["ends"][1:], strict=False)][1:]
-    print(json.dumps({"step": statistics.median(steps), "peak": peak_memory() - before, "losses": found["losses"]}))
+    told = {"step": statistics.median(steps), "peak": found["peak"] - before, "losses": found["losses"]}
+    if "flops" in found:
+        told["share"] = sum(found["flops"][1:]) / sum(steps) / matmul_peak(getattr(torch, options.dtype))
+        told["rate"] = sum(found["rows"][1:]) / sum(steps)
+    print(json.dumps(told))
 
 
 def in_own_process(stage: str, side: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -203,10 +236,11 @@ def report(stage: str, found: dict[str, list[dict[str, Any]]], options: argparse
     peak = {side: min(run["peak"] for run in runs) for side, runs in found.items()}
     for side, runs in found.items():
         losses = " ".join(f"{loss:.4f}" for loss in runs[0]["losses"])
-        print(
-            f"{stage:<4} {side:<12} {step[side]:7.2f} CPU s a step  {peak[side] / 1e9:5.2f} GB  losses {losses}",
-            flush=True,
-        )
+        line = f"{stage:<4} {side:<12} {step[side]:7.2f} CPU s a step  {peak[side] / 1e9:5.2f} GB  losses {losses}"
+        if "share" in runs[0]:
+            rate, share = (statistics.median(run[name] for run in runs) for name in ("rate", "share"))
+            line += f"  {rate:.2f} rows per CPU s, {share:.0%} of the peak of matrix products"
+        print(line, flush=True)
     for own, others in (
         ("ours", [s for s in found if s.startswith("trl") and "packed" not in s]),
         ("ours packed", ["trl packed"]),

@@ -21,7 +21,9 @@ import pytest
 from chunfen.cli.chat_commands import COMMANDS
 from chunfen.cli.messages import catalog, message
 from chunfen.data.load import load_rows
+from chunfen.data.source import load_datasets
 from chunfen.runs import list_runs
+from chunfen.settings.data import DataSettings
 from random_adapters import random_adapter
 
 from .conftest import Command, Done
@@ -200,6 +202,30 @@ def test_a_data_set_is_answered_in_a_run_folder(chunfen: Command, tiny_model_dir
     refused = chunfen(*words, "--result_path", data)
     assert refused.returncode == 2 and "is there already" in refused.stderr
     assert len(list_runs(tmp_path / "runs")) == 1
+
+
+def test_what_an_adapter_was_evaluated_on_is_answered_without_naming_it(
+    chunfen: Command, tiny_model_dir: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data.jsonl"
+    data.write_text(
+        "".join(f'{{"query": "hello {word}", "response": "who"}}\n' for word in ["man", "woman", "nurse", "is"])
+    )
+    words = ("sft", "--model", tiny_model_dir, "--dataset", data, "--split_dataset_ratio", 0.5, "--max_steps", 1)
+    trained = chunfen(*words, "--output_dir", tmp_path / "trained")
+    assert trained.returncode == 0, trained.stderr
+    (adapter,) = (tmp_path / "trained").rglob("adapter")
+    answer = ("infer", "--adapters", adapter, "--max_new_tokens", 2, "--load_data_args", "true")
+    done = chunfen(*answer, "--result_path", tmp_path / "replies.jsonl")
+    assert done.returncode == 0, done.stderr
+    asked = {json.loads(line)["messages"][0]["content"] for line in (tmp_path / "replies.jsonl").open()}
+    settings = json.loads((adapter / "chunfen.json").read_text())["settings"]
+    kept = load_datasets((str(data),), DataSettings(split_dataset_ratio=0.5, data_seed=settings["seed"])).validation
+    assert len(asked) == 2 and asked == {row.prompt[0].content for row in kept}
+    both = chunfen(*answer, "--dataset", data)
+    assert both.returncode == 2 and "give one of them" in both.stderr
+    nothing = chunfen("infer", "--model", tiny_model_dir, "--load_data_args", "true")
+    assert nothing.returncode == 2 and "does not say what was learned" in nothing.stderr
 
 
 class Terminal:

@@ -277,5 +277,5 @@ def test_the_default_model_with_a_lora_of_a_few_steps(default_model_dir, tmp_pat
     with torch.no_grad():
         assert (merged(input_ids=ids).logits - wanted).abs().max() < 2e-3
     check = made.record["check"]
-    assert 0.5 < check["greatest_change"]
+    assert check["greatest_change"] > 0.5
     assert check["greatest_difference"] < 0.02 * check["greatest_change"]  # tokens drawn at random round the most

@@ -18,7 +18,7 @@ class Infer(Verb):
 
     def perform(self, settings: Settings) -> int:
         """Decide by the settings, which are final."""
-        if not isinstance(settings, InferCommand) or not settings.dataset:
+        if not isinstance(settings, InferCommand) or not (settings.dataset or settings.load_data_args):
             return self.function(settings)
         from chunfen.engines.batch import check
 

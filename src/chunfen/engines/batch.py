@@ -26,6 +26,7 @@ from chunfen.models.templates import has_template
 from chunfen.runs.files import write_text
 from chunfen.settings.data import DataSettings
 from chunfen.settings.model import ModelSettings
+from chunfen.settings.saved import saved_data
 
 if TYPE_CHECKING:
     from chunfen.models.loading import LoadedModel
@@ -109,6 +110,10 @@ def check(settings: InferCommand) -> None:
     """Refuse settings that do not go together, before there is a run. Raises SettingError."""
     if settings.prompt is not None:
         raise SettingError("prompt and dataset: give one question, or a data set of them.")
+    if settings.load_data_args:
+        saved_data(settings.adapters, settings.model)  # is there such a file?
+        if settings.dataset:
+            raise SettingError("dataset and load_data_args both say what to answer; give one of them.")
     if settings.repetition_penalty != 1:
         raise SettingError(
             f"repetition_penalty {settings.repetition_penalty}: a data set is answered without it. Leave it at 1."
@@ -210,6 +215,10 @@ def _prompt(row: Row, chat: bool) -> str | tuple[tuple[str, str], ...]:
 
 
 def _rows(settings: InferCommand) -> tuple[list[Row], list[Rejected]]:
+    if settings.load_data_args:
+        data = saved_data(settings.adapters, settings.model).model_copy(update={"strict": settings.strict})
+        loaded = load_datasets(data.dataset, data)
+        return loaded.validation or loaded.rows, loaded.rejected
     loaded = load_datasets(settings.dataset, DataSettings(strict=settings.strict, data_seed=settings.seed))
     return loaded.rows, loaded.rejected
 

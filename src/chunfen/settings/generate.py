@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -33,6 +33,8 @@ class BatchSettings(RunSettings):
 
     dataset: tuple[str, ...] = ()
     """Data sets by name, or files of rows: answer every row instead of talking."""
+    load_data_args: bool = False
+    """Answer the rows that the adapter was evaluated on in its training; if there were none, those it learned from."""
     result_path: Path | None = None
     """Where the replies are written, a new .jsonl file; none: results.jsonl in the run folder."""
     max_batch_size: Annotated[int, Field(ge=1)] = 64
@@ -48,5 +50,7 @@ class BatchSettings(RunSettings):
 class GenerateSettings(SamplingSettings, BatchSettings):
     """What to answer: what is typed, one question, or a data set."""
 
+    infer_backend: Literal["transformers"] = "transformers"
+    """The engine that answers."""
     prompt: str | None = None
     """Answer this one question and stop; none: a conversation in the terminal."""

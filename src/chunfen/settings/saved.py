@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from chunfen.errors import SettingError
+from chunfen.settings.data import SEED, DataSettings
+
 SAVED = "chunfen.json"
 """The file's name in the folder of an adapter or a model."""
 OF_MODEL = ("system", "template")
@@ -17,9 +20,28 @@ OF_ADAPTER = ("model", "hub", "revision", *OF_MODEL)
 
 def saved_settings(adapters: Sequence[str | Path], model: str | Path) -> dict[str, Any]:
     """The settings beside the last adapter, or else beside the model; nothing where there is no such file."""
-    folder, names = (Path(adapters[-1]), OF_ADAPTER) if adapters else (Path(model), OF_MODEL)
-    path = folder.expanduser() / SAVED
+    settings = _read(_file(adapters, model))
+    names = OF_ADAPTER if adapters else OF_MODEL
+    return {name: settings[name] for name in names if settings.get(name) is not None}
+
+
+def saved_data(adapters: Sequence[str | Path], model: str | Path) -> DataSettings:
+    """Which rows the last adapter, or else the model, was trained with. Raises SettingError where nothing says so."""
+    path = _file(adapters, model)
+    settings = _read(path)
+    if not settings.get("dataset"):
+        raise SettingError(f"load_data_args: {path} does not say what was learned; write --dataset instead.")
+    kept = {name: value for name, value in settings.items() if name in DataSettings.model_fields and value is not None}
+    seed = kept.get("data_seed", settings.get("seed", SEED))
+    return DataSettings.model_validate(kept | {"data_seed": seed, "external_plugins": ()})
+
+
+def _file(adapters: Sequence[str | Path], model: str | Path) -> Path:
+    return Path(adapters[-1] if adapters else model).expanduser() / SAVED
+
+
+def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
-    settings = json.loads(path.read_text(encoding="utf-8")).get("settings", {})
-    return {name: settings[name] for name in names if settings.get(name) is not None}
+    settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")).get("settings", {})
+    return settings
