@@ -48,7 +48,7 @@ def test_audit_and_repair_prints_a_slope_that_fell(tmp_path, default_model_dir):
         [sys.executable, str(EXAMPLES / "audit_and_repair.py"), str(tmp_path)],
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1500,
         env={**os.environ, **threads},
     )
     assert done.returncode == 0, done.stderr

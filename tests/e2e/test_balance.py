@@ -35,7 +35,7 @@ def start(folder: Path, *more: str) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> str:
-    said, _ = process.communicate(timeout=600)
+    said, _ = process.communicate(timeout=1500)
     assert process.returncode in (0, 3), said
     return said
 
