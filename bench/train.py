@@ -75,7 +75,7 @@ def ours(stage: str, side: str, options: argparse.Namespace, folder: Path) -> di
 
 def needed(stage: str, settings: Any, options: argparse.Namespace) -> dict[str, list[float]]:
     """Rows of each step, and its matrix products in FLOP: forward and back through frozen weights, nothing twice."""
-    from chunfen.data.packing import plan_rows
+    from chunfen.data.packing import collate, plan_rows
     from chunfen.models.loading import load_model
 
     body, head = weights_of(load_model(torch_dtype=options.dtype).model)
@@ -85,7 +85,7 @@ def needed(stage: str, settings: Any, options: argparse.Namespace) -> dict[str, 
         places = [place for batch in batches[k : k + per_step] for place in batch]
         texts = [text for place in places for text in examples[place].texts]
         plan = plan_rows([text.ids for text in texts], [text.reads for text in texts])
-        reads = sum(len({read.at for read in row.reads}) for row in plan)
+        reads = len(collate(plan).unique)
         rows.append(len(places))
         flops.append(4.0 * (body * sum(map(len, plan)) + head * reads))
     return {"rows": rows, "flops": flops}
